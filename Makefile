@@ -1,0 +1,71 @@
+# `make demo` and `make test` work on a fresh machine with Python, a C compiler and make.
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(abspath $(VENV))/bin
+SOURCES = pyproject.toml setup.py MANIFEST.in $(shell find cowtree -name '*.py' -o -name '*.pyx' -o -name '*.pxd' -o -name '*.pyi' -o -name '*.h' -o -name 'sigbus_guard.c' -o -name 'fork_guard.c')
+
+.PHONY: demo test test-quick lint types bench bench-quick sanitize dev clean
+
+$(VENV)/created:
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	touch $@
+
+# Not editable: what is tested is what a user installs.
+$(VENV)/installed: $(VENV)/created $(SOURCES)
+	$(BIN)/python -m pip install --quiet .
+	touch $@
+
+$(VENV)/test-tools: $(VENV)/installed
+	$(BIN)/python -m pip install --quiet ".[test]" || (echo "lmdb cannot be installed here: its comparisons are skipped" && $(BIN)/python -m pip install --quiet pytest pytest-timeout hypothesis xxhash)
+	touch $@
+
+$(VENV)/bench-tools: $(VENV)/installed
+	$(BIN)/python -m pip install --quiet ".[bench]" || echo "lmdb cannot be installed here: the comparison is left out"
+	touch $@
+
+$(VENV)/dev-tools: $(VENV)/test-tools
+	$(BIN)/python -m pip install --quiet ".[dev]"
+	touch $@
+
+# -P: the checkout is not on the path, so that the installed package is the one that runs.
+demo: $(VENV)/bench-tools
+	$(BIN)/python -P -m cowtree demo
+
+test: $(VENV)/test-tools
+	$(BIN)/python -P -m pytest $(TESTS)
+
+test-quick: $(VENV)/test-tools
+	$(BIN)/python -P -m pytest -m "not slow" -x $(TESTS)
+
+lint: $(VENV)/dev-tools
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/cython-lint cowtree
+
+types: $(VENV)/dev-tools
+	cd tests && $(BIN)/python -P -m mypy --strict -p cowtree
+	$(BIN)/python -P -m pyright --pythonpath $(BIN)/python cowtree
+	cd tests && $(BIN)/python -P -m mypy.stubtest --ignore-disjoint-bases --allowlist stubtest-allowlist.txt cowtree
+
+bench: $(VENV)/bench-tools
+	$(BIN)/python -m bench
+
+bench-quick: $(VENV)/bench-tools
+	$(BIN)/python -m bench --quick
+
+# The suite over a build with AddressSanitizer and UndefinedBehaviorSanitizer.
+sanitize:
+	$(PYTHON) -m venv .venv-asan
+	COWTREE_SANITIZE=address,undefined .venv-asan/bin/python -m pip install --quiet ".[test]"
+	LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so)" \
+	ASAN_OPTIONS=detect_leaks=0:handle_sigbus=0:allow_user_segv_handler=1 UBSAN_OPTIONS=print_stacktrace=1 \
+	PYTHONMALLOC=malloc .venv-asan/bin/python -P -m pytest -m "not slow" $(TESTS)
+
+dev:
+	$(PYTHON) setup.py build_ext --inplace
+
+clean:
+	rm -rf build dist *.egg-info .venv .venv-asan
+	find cowtree -name '*.so' -delete
+	find cowtree -name '*.c' ! -name sigbus_guard.c ! -name fork_guard.c -delete

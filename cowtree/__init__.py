@@ -1,0 +1,118 @@
+"""cowtree: an embedded, ordered, persistent key-value database that remembers.
+
+Layers, each importing only those above it in this list:
+
+    errors, options, layout, checksum      what everything stands on
+    pages/                                 what a tree page's bytes mean
+    storage/                               where pages live: file, mapping, append, sync, lock, recovery
+    tree/                                  how pages form a B-tree: search, edit, cursor
+    views, stats, reader                   the read methods that all handles share
+    engine, registry                       who writes, what is published; one engine per file and process
+    session, writer                        edits until commit; the write methods
+    snapshot, transaction, database        the handles
+    check, demo, cli
+"""
+
+from __future__ import annotations
+
+import os
+
+from cowtree.database import Database
+from cowtree.errors import (
+    ClosedError,
+    CodecError,
+    CommitUncertainError,
+    CorruptionError,
+    DecodeError,
+    Error,
+    FormatError,
+    KeyTooLargeError,
+    LockTimeoutError,
+    ReadOnlyError,
+    SnapshotGoneError,
+    TransactionError,
+    ValueTooLargeError,
+)
+from cowtree.options import DEFAULT, Default
+from cowtree.reader import Reader
+from cowtree.snapshot import Snapshot
+from cowtree.stats import Report, Stats
+from cowtree.transaction import Savepoint, Transaction
+from cowtree.tree.cursor import Cursor
+from cowtree.writer import Writer as Tree
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "DEFAULT",
+    "ClosedError",
+    "CodecError",
+    "CommitUncertainError",
+    "CorruptionError",
+    "Cursor",
+    "Database",
+    "DecodeError",
+    "Error",
+    "FormatError",
+    "KeyTooLargeError",
+    "LockTimeoutError",
+    "ReadOnlyError",
+    "Reader",
+    "Report",
+    "Savepoint",
+    "Snapshot",
+    "SnapshotGoneError",
+    "Stats",
+    "Transaction",
+    "TransactionError",
+    "Tree",
+    "ValueTooLargeError",
+    "open",
+]
+
+
+def open(
+    path: str | os.PathLike[str],
+    *,
+    create: bool = True,
+    readonly: bool = False,
+    mode: int = 0o666,
+    page_size: int | Default = DEFAULT,
+    sync: bool = True,
+    timeout: float | None = None,
+    mmap: bool = True,
+    write_memory: int = 64 << 20,
+    any_file_system: bool = False,
+) -> Database:
+    """Open the database in the file `path`, creating it if it is missing.
+
+    Args:
+        path: one file, or ":memory:" for a private database without a file.
+        create: create a missing file; else FileNotFoundError.
+        readonly: never write; works on read-only files, directories and media.
+        mode: permissions of a created file, less the umask.
+        page_size: bytes, a power of two from 4096 (the default) to 65536; fixed at creation. Another value for an
+            existing file is a ValueError.
+        sync: are commits durable when they return?
+        timeout: seconds a writer waits for the lock: None = for ever, 0 = not at all; then LockTimeoutError.
+        mmap: read through a memory mapping; False reads by position, for file systems that cannot map.
+        write_memory: bytes of changed pages that a transaction holds before it writes some early.
+        any_file_system: write also on network file systems and FUSE, whose locks may not hold between machines.
+
+    Raises:
+        FormatError: not a cowtree database, or a newer format; the file is untouched.
+        CorruptionError: acknowledged data are damaged.
+        FileNotFoundError, IsADirectoryError, PermissionError, other OSErrors.
+    """
+    return Database(
+        path,
+        create=create,
+        readonly=readonly,
+        mode=mode,
+        page_size=page_size,
+        sync=sync,
+        timeout=timeout,
+        mmap=mmap,
+        write_memory=write_memory,
+        any_file_system=any_file_system,
+    )

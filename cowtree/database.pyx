@@ -1,0 +1,280 @@
+# cython: language_level=3, autotestdict=False, auto_pickle=False, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
+"""Databases: see `database.pxd`. Reads see the newest commit; each write is a commit of its own."""
+
+import os
+import weakref
+
+from cowtree.engine cimport CommitState, Engine
+from cowtree.layout cimport key_size_max
+from cowtree.session cimport Session, WriteTree, begin_session
+from cowtree.snapshot cimport Snapshot, fill_named, take_snapshot, tree_names
+from cowtree.storage.file_lock cimport fork_generation
+from cowtree.transaction cimport Transaction, make_transaction
+from cowtree.tree.view cimport TreeView
+from cowtree.writer cimport Writer
+
+from cowtree import registry
+from cowtree.errors import ClosedError, ReadOnlyError
+from cowtree.options import DEFAULT, VALUE_SIZE_MAX, check_timeout
+from cowtree.snapshot import check_name
+from cowtree.stats import Stats
+
+
+cdef class Database(Writer):
+    """An open database. Thread-safe; several handles of one file in a process share one engine.
+
+    See `cowtree.open` for the arguments.
+    """
+
+    def __init__(
+        self, path, *, create=True, readonly=False, mode=0o666, page_size=DEFAULT, sync=True, timeout=None, mmap=True,
+        write_memory=64 << 20, any_file_system=False,
+    ):
+        name = os.fspath(path)
+        if not isinstance(name, str):
+            raise TypeError(f"the path of a database is a str or a path of str, not {type(name).__name__}")
+        if page_size is not DEFAULT:
+            check_page_size(page_size)
+        if write_memory < 0:
+            raise ValueError("write_memory is a number of bytes")
+        self.timeout = check_timeout(timeout)
+        self.durable = bool(sync)
+        self.readonly = bool(readonly)
+        self.write_memory = write_memory
+        self.transactions = []
+        chosen = None if page_size is DEFAULT else page_size
+        if name == ":memory:":
+            if readonly:
+                raise ValueError("a database in memory is new: it cannot be read-only")
+            self.engine = registry.memory_engine(chosen or 4096)
+            self.handle_path = name
+            return
+        self.handle_path = os.path.abspath(name)
+        self.options = {
+            "readonly": self.readonly, "mode": mode, "mapped": bool(mmap), "any_file_system": bool(any_file_system),
+        }
+        self.engine = registry.engine_for(self.handle_path, create=bool(create), page_size=chosen, **self.options)
+
+    def __dealloc__(self):
+        if self.engine is not None and not self.ended and fork_generation() == self.engine.fork_mark:
+            try:
+                registry.release(self.engine)
+            except Exception:
+                pass
+
+    cdef Engine live(self):
+        """The engine of this process: a forked child opens its own at first use."""
+        if self.ended:
+            raise ClosedError("the database is closed")
+        if fork_generation() != self.engine.fork_mark:
+            if self.options is None:
+                raise ClosedError("a database in memory belongs to the process that made it")
+            self.engine = registry.engine_for(self.handle_path, create=False, page_size=None, **self.options)
+            self.transactions = []
+        return self.engine
+
+    cdef object pin(self, TreeView* view):
+        cdef CommitState state
+        if self.ended or fork_generation() != self.engine.fork_mark:
+            self.live()
+        state = self.engine.newest()
+        view[0] = state.default_tree
+        return state
+
+    cdef int check_open(self) except -1:
+        if self.ended:
+            raise ClosedError("the database is closed")
+        return 0
+
+    cdef object source_path(self):
+        return self.handle_path
+
+    cdef Session enter(self):
+        cdef Engine engine = self.live()
+        if self.readonly:
+            raise ReadOnlyError(f"{self.handle_path}: the database is open read-only")
+        return begin_session(engine, self.timeout, self.write_memory)
+
+    cdef int leave(self, Session session, bint ok) except -1:
+        if ok:
+            session.commit(self.durable, b"")
+        else:
+            session.rollback()
+        return 0
+
+    cdef bint batches(self):
+        return True
+
+    def transaction(self, *, sync=DEFAULT, timeout=DEFAULT, note=b""):
+        """Begin a transaction: `with db.transaction() as txn`. Waits for other writers, at most `timeout` seconds.
+
+        `note`: up to 1024 bytes kept with the commit. Raises LockTimeoutError, TransactionError (this thread has one
+        open), ReadOnlyError, ClosedError, CommitUncertainError.
+        """
+        cdef Engine engine = self.live()
+        cdef Transaction transaction
+        if self.readonly:
+            raise ReadOnlyError(f"{self.handle_path}: the database is open read-only")
+        if not isinstance(note, (bytes, bytearray, memoryview)):
+            raise TypeError(f"a note is bytes, not {type(note).__name__}")
+        wait = self.timeout if timeout is DEFAULT else check_timeout(timeout)
+        transaction = make_transaction(
+            begin_session(engine, wait, self.write_memory), self.durable if sync is DEFAULT else bool(sync), bytes(note)
+        )
+        self.transactions = [known for known in self.transactions if known() is not None]
+        self.transactions.append(weakref.ref(transaction))
+        return transaction
+
+    def snapshot(self):
+        """A snapshot of the newest commit. O(1); a new object each time."""
+        cdef Engine engine = self.live()
+        return take_snapshot(engine, engine.newest())
+
+    def tree(self, name):
+        """A named tree (None: the default tree). It exists from its first write; a missing one reads as empty."""
+        cdef DatabaseTree tree = DatabaseTree.__new__(DatabaseTree)
+        check_name(name)
+        self.check_open()
+        tree.owner = self
+        tree.name = name
+        return tree
+
+    def trees(self):
+        """Names of the trees of the newest commit, sorted by their UTF-8 bytes."""
+        return tree_names(self.live().newest(), self.handle_path)
+
+    def sync(self):
+        """Make every commit so far durable. Raises CommitUncertainError when the sync fails."""
+        self.live().sync()
+
+    def stats(self):
+        """Numbers about the file and its newest commit. O(1)."""
+        cdef Engine engine = self.live()
+        cdef CommitState state = engine.newest()
+        page_size = engine.file.page_size
+        record = state.record
+        live = (record.pages_appended - record.pages_retired) * page_size
+        file_bytes = engine.file.device.get_size()
+        return Stats(
+            commit_id=record.commit_id,
+            entries=record.entries,
+            depth=state.default_tree.level + 1 if state.default_tree.root else 0,
+            trees=state.catalogue.entries if state.catalogue.root else 0,
+            page_size=page_size,
+            file_bytes=file_bytes,
+            live_bytes=live,
+            garbage_bytes=max(0, record.pages_appended * page_size - live),
+            tail_bytes=max(0, file_bytes - record.pages_appended * page_size),
+            snapshots=engine.snapshots,
+            durable=engine.anonymous or engine.durable_sequence >= record.sequence,
+            rolled_back=len(engine.recovery.rolled_back) if engine.recovery is not None else 0,
+        )
+
+    def check(self, *, progress=None):
+        """Verify every page that the newest commit can reach, from the bytes up: a `Report`. O(file)."""
+        from cowtree.check import check_state
+        cdef Engine engine = self.live()
+        return check_state(engine.newest(), engine.file, progress)
+
+    def close(self):
+        """Roll back its open transaction and let go of the file; the last handle closes it cleanly. Idempotent.
+
+        Snapshots and their iterators stay valid. Raises OSError or CommitUncertainError if what was committed with
+        `sync=False` cannot be made durable.
+        """
+        if self.ended:
+            return
+        self.ended = True
+        if fork_generation() != self.engine.fork_mark:
+            return
+        for reference in self.transactions:
+            transaction = reference()
+            if transaction is not None and (<Transaction>transaction).session.active:
+                (<Transaction>transaction).session.rollback()
+        registry.release(self.engine)
+
+    @property
+    def commit_id(self):
+        """Id of the newest commit; 0 = the empty state."""
+        return self.live().newest().record.commit_id
+
+    @property
+    def path(self):
+        """The absolute path, or ":memory:"."""
+        return self.handle_path
+
+    @property
+    def closed(self):
+        """Was this handle closed?"""
+        return self.ended
+
+    @property
+    def page_size(self):
+        """Bytes per page, fixed at creation."""
+        return self.live().file.page_size
+
+    @property
+    def key_size_max(self):
+        """Longest key in bytes: page_size / 4 - 16."""
+        return key_size_max(self.live().file.page_size)
+
+    @property
+    def value_size_max(self):
+        """Longest value in bytes."""
+        return VALUE_SIZE_MAX
+
+    def __enter__(self):
+        self.check_open()
+        return self
+
+    def __exit__(self, *exception):
+        self.close()
+
+    def __repr__(self):
+        if self.ended:
+            state = ", closed"
+        else:
+            state = ", read-only" if self.readonly else ""
+        return f"<cowtree.Database {self.handle_path!r}{state}>"
+
+
+cdef class DatabaseTree(Writer):
+    """A named tree of a database: reads see the newest commit, each write is a commit of its own."""
+
+    def __init__(self):
+        raise TypeError("made by Database.tree()")
+
+    cdef object pin(self, TreeView* view):
+        cdef Engine engine = self.owner.live()
+        cdef CommitState state = engine.newest()
+        fill_named(state, self.name, view, self.owner.handle_path)
+        return state
+
+    cdef int check_open(self) except -1:
+        return self.owner.check_open()
+
+    cdef object source_path(self):
+        return self.owner.handle_path
+
+    cdef Session enter(self):
+        return self.owner.enter()
+
+    cdef WriteTree target(self, Session session):
+        return session.default_tree if self.name is None else session.tree_named(self.name)
+
+    cdef int leave(self, Session session, bint ok) except -1:
+        return self.owner.leave(session, ok)
+
+    cdef bint batches(self):
+        return True
+
+    def __repr__(self):
+        return f"<cowtree.Tree {self.name!r} of {self.owner!r}>"
+
+
+def check_page_size(page_size):
+    """A power of two from 4096 to 65536."""
+    if not isinstance(page_size, int) or isinstance(page_size, bool):
+        raise TypeError(f"page_size is an int, not {type(page_size).__name__}")
+    if page_size & (page_size - 1) or not 4096 <= page_size <= 65536:
+        raise ValueError(f"page_size is a power of two from 4096 to 65536, not {page_size}")

@@ -1,0 +1,75 @@
+"""One engine per file and process: who may write, what is published, and the sync that many commits share.
+
+    begin_write ── writer mutex, process lock, tip ──> append ──> make_durable / publish ──> finish_write
+
+    appended   newest record whose pages are in the file (a transaction builds on it)
+    published  newest record that readers see; == appended when no sync is pending
+"""
+
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
+
+from cpython.pythread cimport PyThread_type_lock
+
+from cowtree.storage.commit_record cimport CommitRecord
+from cowtree.storage.file_lock cimport FileLock
+from cowtree.storage.page_file cimport PageFile, PageSpace
+from cowtree.tree.view cimport TreeView
+
+
+cdef class CommitState:
+    """A record, the mapping that holds it, and views of its trees. Immutable; a reference pins the mapping."""
+
+    cdef readonly CommitRecord record
+    cdef readonly PageSpace space
+    cdef readonly uint64_t end             # the page behind its range
+    cdef TreeView default_tree
+    cdef TreeView catalogue
+    cdef dict named                        # cache: name -> TreeRecord bytes or None
+    cdef bint tail_in_file                 # the file reaches beyond page `end`
+
+
+cdef class Engine:
+    cdef readonly PageFile file
+    cdef FileLock lock                     # None: anonymous or read-only
+    cdef readonly CommitState published
+    cdef readonly CommitState appended
+    cdef readonly object path              # str, absolute; None when anonymous
+    cdef readonly bint readonly
+    cdef readonly bint closed
+    cdef bint wrote                        # since it was opened: a clean close is owed
+    cdef bint trusted_tail                 # what lies behind `appended` is known (zero up to zero_upto)
+    cdef bint copy_on_write                # file system that gains nothing from zeros
+    cdef bint anonymous
+    cdef object writer                     # threading.Lock: one transaction at a time
+    cdef object owner                      # thread that has a transaction open, or None
+    cdef int writers_waiting
+    cdef int syncs_pending
+    cdef PyThread_type_lock sync_lock
+    cdef readonly uint64_t durable_sequence
+    cdef uint64_t zero_upto                # pages [appended.end, zero_upto) are allocated zeros
+    cdef uint64_t prefill_pages            # of the next step
+    cdef uint64_t volatile_bound
+    cdef uint64_t volatile_id_bound
+    cdef uint64_t slot_words               # page 1 as it was when the bounds were written
+    cdef uint64_t next_commit_id           # 0: one more than the tip's
+    cdef bytes boot
+    cdef object poison                     # the exception that every write raises
+    cdef unsigned long fork_mark
+    cdef public int handles
+    cdef public int snapshots
+    cdef public object recovery            # what the last recovery found, or None
+    cdef object directory_synced
+    cdef object spare                      # working memory of the last transaction
+    cdef uint64_t dev
+    cdef uint64_t ino
+
+    cdef CommitState newest(self)
+    cdef CommitState refresh(self)
+    cdef int require_usable(self) except -1
+    cdef int append(self, CommitState state, bint durable) except -1
+    cdef int make_durable(self, uint64_t sequence) except -1
+    cdef int publish(self, CommitState state) except -1
+    cdef int cover_unsynced(self, CommitState state) except -1
+    cdef int prefill(self) except -1
+    cdef uint64_t checkpoint_words(self) except? 0
+    cdef CommitState state_of(self, CommitRecord record)

@@ -1,0 +1,569 @@
+# cython: language_level=3, autotestdict=False, auto_pickle=False, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
+"""The engine: locks, tips, syncs. See `engine.pxd`; the order of steps is DESIGN's and FORMAT §6's.
+
+A durable commit: append (gather write) -> release the writer mutex -> one thread syncs for all that were appended
+before it began -> publish -> acknowledge. While that sync runs, the next transaction already builds on the appended
+commit; if the sync fails, both fail.
+"""
+
+import errno
+import os
+import threading
+import time
+
+from cpython.mem cimport PyMem_Free, PyMem_Malloc
+from cpython.pythread cimport (
+    WAIT_LOCK, PyThread_acquire_lock, PyThread_allocate_lock, PyThread_free_lock, PyThread_release_lock,
+)
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdlib cimport calloc, free
+from libc.string cimport memset
+from posix.unistd cimport pread
+
+from cowtree.layout cimport load64
+from cowtree.storage.commit_record cimport FLAG_EMBEDDED, CommitRecord, TreeReference
+from cowtree.storage.devices cimport Device, iovec
+from cowtree.storage.fault_guard cimport guarded_copy
+from cowtree.storage.file_lock cimport FileLock, fork_generation, published_pages, same_file
+from cowtree.storage.page_file cimport PageFile, PageSpace, Space, space_clear_verified_from
+from cowtree.tree.view cimport TreeView
+
+from cowtree.errors import ClosedError, CommitUncertainError, LockTimeoutError, ReadOnlyError, TransactionError
+from cowtree.storage import recovery as recovery_steps
+from cowtree.storage.checkpoint import CLEAN, NO_BOOT_ID, VOLATILE, read_checkpoint, write_checkpoint
+from cowtree.storage.file_system import FileSystem
+
+cdef uint64_t PREFILL_BYTES_MAX = 1 << 20
+cdef uint64_t SMALL_COMMIT_BYTES = 1 << 18
+cdef uint64_t UNSYNCED_IDS = 1 << 20
+cdef uint64_t UNSYNCED_BYTES = 64 << 20
+
+
+cdef class CommitState:
+    """See `engine.pxd`."""
+
+
+cdef void fill_view(
+    TreeView* view, const Space* space, const TreeReference* tree, uint64_t limit, uint32_t embedded_offset
+) noexcept:
+    view.space = space
+    view.root = tree.root
+    view.entries = tree.entries
+    view.level = tree.level
+    view.limit = limit
+    view.offset = embedded_offset
+
+
+cdef class Engine:
+    """See `engine.pxd`. Made by `registry.engine_for`; counted by `handles`."""
+
+    def __cinit__(self):
+        self.sync_lock = PyThread_allocate_lock()
+        if self.sync_lock == NULL:
+            raise MemoryError
+
+    def __dealloc__(self):
+        if self.sync_lock != NULL:
+            PyThread_free_lock(self.sync_lock)
+
+    def __init__(self, PageFile file not None, lock, path, boot, bint copy_on_write):
+        self.file = file
+        self.lock = lock
+        self.path = path
+        self.anonymous = file.anonymous
+        self.readonly = file.readonly or (lock is None and not file.anonymous)
+        self.writer = threading.Lock()
+        self.boot = boot
+        self.copy_on_write = copy_on_write
+        self.fork_mark = fork_generation()
+        status = os.fstat(file.device.fd)
+        self.dev = status.st_dev
+        self.ino = status.st_ino
+        self.prefill_pages = (64 << 10) // file.page_size
+        self.find_first_tip()
+
+    # -- what readers see ---------------------------------------------------------------------------------------------
+
+    cdef CommitState state_of(self, CommitRecord record):
+        """Views of a record's trees over a mapping that reaches its end."""
+        cdef CommitState state = CommitState.__new__(CommitState)
+        state.record = record
+        state.end = record.fields.page + record.fields.page_count
+        # One page more, so that the word behind the tip can be loaded.
+        state.space = self.file.space_for(state.end + 1)
+        state.named = {}
+        fill_view(
+            &state.default_tree, &state.space.space, &record.fields.default_tree, state.end,
+            record.fields.embedded_offset if record.fields.flags & FLAG_EMBEDDED else 0,
+        )
+        fill_view(&state.catalogue, &state.space.space, &record.fields.catalogue, state.end, 0)
+        state.tail_in_file = self.file.device.size() >= (state.end + 1) << self.file.shift
+        return state
+
+    cdef CommitState newest(self):
+        """The newest commit that counts, in any process. One load from memory when nothing is new."""
+        cdef CommitState state = self.published
+        cdef uint8_t word[8]
+        cdef const Space* space
+        cdef const uint8_t* tail
+        if self.closed:
+            raise ClosedError("the database is closed")
+        if self.anonymous or (self.lock is not None and self.lock.held):
+            return state
+        if not state.tail_in_file:
+            if self.file.device.size() < (state.end + 1) << self.file.shift:
+                return state
+            state.tail_in_file = True
+        space = &state.space.space
+        if space.mirrored:
+            if pread(space.fd, word, 8, state.end << space.shift) != 8:
+                return state
+        else:
+            tail = space.base + (state.end << space.shift)
+            if guarded_copy(word, tail, 8, tail, tail + 8) < 0:
+                state.tail_in_file = False
+                return state
+        if load64(word) == 0:
+            return state
+        return self.refresh()
+
+    cdef CommitState refresh(self):
+        """Something stands behind the tip: hop over what is published."""
+        cdef CommitState state = self.published
+        cdef int64_t published = published_pages(self.file.device.fd)
+        cdef object found
+        if published > 0:
+            if <uint64_t>published <= state.end:
+                return state
+            found = self.find_tip(state.record, published, False)
+        else:
+            # Nobody publishes: whole records count. Ask again afterwards, because a writer may have begun meanwhile,
+            # and what it has written is not published yet.
+            found = self.find_tip(state.record, None, False)
+            published = published_pages(self.file.device.fd)
+            if published > 0:
+                if <uint64_t>published <= state.end:
+                    return state
+                found = self.find_tip(state.record, published, False)
+        cdef CommitRecord tip = found.tip
+        if tip.fields.sequence > self.published.record.fields.sequence and not (
+            self.lock is not None and self.lock.held
+        ):
+            state = self.state_of(tip)
+            self.published = state
+            self.appended = state
+            self.trusted_tail = False
+        return self.published
+
+    def find_tip(self, start, published_end, from_medium):
+        """The newest record from `start` on (FORMAT §6.2)."""
+        return recovery_steps.find_tip(
+            self.file, start=start, published_end=published_end, from_medium=from_medium, boot=self.boot
+        )
+
+    def find_first_tip(self):
+        """Opening: the newest record, verified as far as FORMAT §6.2 asks; repaired if this process may write."""
+        published = None if self.anonymous else published_pages(self.file.device.fd)
+        vouched = published if published is not None and published > 0 else None
+        if not self.readonly and vouched is None and not self.anonymous and self.lock.try_acquire():
+            try:
+                self.recover()
+            finally:
+                self.lock.release()
+            return
+        found = self.find_tip(None, vouched, False)
+        self.published = self.appended = self.state_of(found.tip)
+        self.durable_sequence = found.proven_sequence
+        self.trusted_tail = self.anonymous
+
+    def recover(self):
+        """With the process lock held: find the tip, verify it from the medium, cut the rest (FORMAT §6.2)."""
+        start = self.published.record if self.published is not None else None
+        found = self.find_tip(start, None, True)
+        cdef CommitRecord tip = recovery_steps.repair_tail(self.file, found, self.boot)
+        self.durable_sequence = tip.fields.sequence
+        self.next_commit_id = recovery_steps.next_commit_id(self.file, tip)
+        if found.rolled_back:
+            self.recovery = found
+            if self.published is not None:
+                space_clear_verified_from(&self.published.space.space, tip.fields.page)
+        self.published = self.appended = self.state_of(tip)
+        self.trusted_tail = True
+        self.zero_upto = 0
+        self.volatile_bound = 0
+
+    # -- who may write ------------------------------------------------------------------------------------------------
+
+    cdef int require_usable(self) except -1:
+        if self.closed:
+            raise ClosedError("the database is closed")
+        if self.readonly:
+            raise ReadOnlyError(f"{self.path}: the database is open read-only")
+        if self.file.write_refused_reason is not None:
+            raise ReadOnlyError(f"{self.path}: {self.file.write_refused_reason}")
+        if self.poison is not None:
+            raise CommitUncertainError(
+                f"{self.path}: a sync failed before ({self.poison}); close all handles and open the file again"
+            ) from self.poison
+        return 0
+
+    def begin_write(self, timeout):
+        """Become the one writer: mutex, process lock, newest tip. `timeout` in seconds, None = for ever.
+
+        Raises LockTimeoutError, ReadOnlyError, ClosedError, CommitUncertainError, and TransactionError when this
+        thread has a transaction open on the file already.
+        """
+        me = threading.get_ident()
+        self.require_usable()
+        if self.owner == me:
+            raise TransactionError(
+                "this thread has a transaction open on this file: use it, or end it first (waiting would be for ever)"
+            )
+        deadline = None if timeout is None else time.monotonic() + timeout
+        if not self.writer.acquire(False):
+            self.writers_waiting += 1
+            try:
+                if not self.writer.acquire(timeout=-1 if timeout is None else timeout):
+                    raise LockTimeoutError(f"{self.path}: another transaction was open for {timeout} s")
+            finally:
+                self.writers_waiting -= 1
+        try:
+            self.require_usable()
+            if self.lock is not None:
+                if not self.lock.held:
+                    self.acquire_process_lock(deadline, timeout)
+                    self.after_acquiring()
+                self.require_same_file()
+            self.owner = me
+        except BaseException:
+            self.release_if_idle()
+            self.writer.release()
+            raise
+
+    def acquire_process_lock(self, deadline, timeout):
+        """Take the writer byte; polls, because byte-range locks are unfair and know no timeout."""
+        if self.lock.try_acquire():
+            return
+        pause = 0.0005
+        self.lock.set_waiting(True)
+        try:
+            while not self.lock.try_acquire():
+                if deadline is not None:
+                    left = deadline - time.monotonic()
+                    if left <= 0:
+                        raise LockTimeoutError(f"{self.path}: another process held the lock for {timeout} s")
+                    pause = min(pause, left)
+                time.sleep(pause)
+                pause = min(pause * 1.5, 0.005)
+        finally:
+            self.lock.set_waiting(False)
+
+    def after_acquiring(self):
+        """With the writer byte held and nothing published yet: learn the tip, then vouch for it."""
+        cdef CommitState state
+        try:
+            self.require_same_file()
+            if not self.trusted_tail or self.tail_changed():
+                self.recover()
+            if self.volatile_bound and self.checkpoint_words() != self.slot_words:
+                self.volatile_bound = 0            # another process wrote a slot since: it may not cover us (I8)
+            self.sync_directory()
+            state = self.published
+            self.lock.publish(state.end)
+        except BaseException:
+            self.lock.release()
+            raise
+
+    def tail_changed(self):
+        """Did another process write behind our tip since we released the lock?"""
+        cdef uint8_t word[8]
+        cdef CommitState state = self.published
+        if pread(self.file.device.fd, word, 8, state.end << self.file.shift) != 8:
+            return False
+        return load64(word) != 0
+
+    def require_same_file(self):
+        """The path must still name this file: rename, unlink and restore are noticed before anything is written."""
+        cdef bytes path = os.fsencode(self.path)
+        if not same_file(path, self.dev, self.ino):
+            raise OSError(
+                errno.ESTALE, "the database file was replaced or removed: close this handle and open the path again",
+                self.path,
+            )
+
+    def sync_directory(self):
+        """Once per file, before the first acknowledgement: its directory entry must last too (M8)."""
+        if self.directory_synced is None:
+            FileSystem().sync_directory(self.path)
+            self.directory_synced = True
+
+    def finish_write(self):
+        """Give up the writer mutex; the process lock goes when nothing is left to sync."""
+        self.owner = None
+        self.release_if_idle()
+        self.writer.release()
+
+    def release_if_idle(self):
+        """Let other processes write, unless a thread here is about to."""
+        if self.lock is None or not self.lock.held or self.poison is not None:
+            return
+        if self.syncs_pending or self.appended is not self.published:
+            return
+        if self.writers_waiting and not self.lock.others_waiting():
+            return
+        self.lock.release()
+
+    # -- commits ------------------------------------------------------------------------------------------------------
+
+    cdef int append(self, CommitState state, bint durable) except -1:
+        """The pages of `state` are in the file: hand the writer mutex on, then sync or publish."""
+        cdef uint64_t sequence = state.record.fields.sequence
+        cdef bint in_order
+        self.appended = state
+        self.wrote = True
+        if state.end > self.zero_upto:
+            self.zero_upto = 0
+        self.syncs_pending += 1
+        try:
+            in_order = self.published.record.fields.sequence + 1 == sequence
+            if not durable and in_order and not self.anonymous:
+                self.cover_unsynced(state)
+            if self.anonymous or (not durable and in_order):
+                self.publish(state)
+                self.owner = None
+                self.writer.release()
+                return 0
+            self.owner = None
+            self.writer.release()
+            # Also an unsynced commit waits here when an earlier one is still being synced: published is published in
+            # order, and only after its sync.
+            self.make_durable(sequence)
+        finally:
+            self.syncs_pending -= 1
+            if self.owner is None and self.writer.acquire(False):
+                self.release_if_idle()
+                self.writer.release()
+        if durable and (state.end - state.record.fields.page) << self.file.shift <= SMALL_COMMIT_BYTES:
+            self.prefill()
+        return 0
+
+    cdef int make_durable(self, uint64_t sequence) except -1:
+        """Return when the record is synced and published; one thread syncs for all that wait.
+
+        The wait cannot be interrupted: from the write to the end of the sync the outcome is success or uncertain.
+        """
+        cdef CommitState target
+        with nogil:
+            PyThread_acquire_lock(self.sync_lock, WAIT_LOCK)
+        try:
+            if self.published.record.fields.sequence >= sequence and self.durable_sequence >= sequence:
+                return 0
+            if self.poison is not None:
+                raise CommitUncertainError(f"{self.path}: the sync of this commit failed ({self.poison})") from self.poison
+            target = self.appended
+            try:
+                self.file.device.sync()
+            except BaseException as error:
+                self.poison_from(error)
+                raise CommitUncertainError(
+                    f"{self.path}: the sync of this commit failed ({error}); it is unknown whether it is on the disk"
+                ) from error
+            self.durable_sequence = target.record.fields.sequence
+            if target.record.fields.sequence > self.published.record.fields.sequence:
+                self.publish(target)
+        finally:
+            PyThread_release_lock(self.sync_lock)
+        return 0
+
+    cdef int publish(self, CommitState state) except -1:
+        """From here on every reader sees it."""
+        if self.lock is not None and self.lock.held:
+            self.lock.publish(state.end)
+        self.published = state
+        return 0
+
+    def poison_from(self, error):
+        """A sync failed: nothing that was not published ever will be, and nothing more is written (E1).
+
+        The commit pages of the unpublished records are blanked in the page cache, so that no reader hops onto them
+        when the lock is gone.
+        """
+        cdef CommitState tip = self.published
+        cdef bytes zeros = bytes(self.file.page_size)
+        cdef iovec piece
+        cdef uint64_t page
+        self.poison = error
+        space_clear_verified_from(&tip.space.space, tip.end)
+        piece.iov_base = <void*><const char*>zeros
+        piece.iov_len = self.file.page_size
+        try:
+            # Blanking the first unpublished commit page is enough: hops stop there.
+            self.file.device.write(&piece, 1, tip.end << self.file.shift)
+            # Commits that were published without a sync may be lost as well: say so, under no boot's name.
+            write_checkpoint(
+                self.file.device, self.file.page_size, self.file.generation,
+                like=read_checkpoint(self.file.device, self.file.page_size, self.file.generation),
+                boot_id=NO_BOOT_ID, flags=VOLATILE,
+                volatile_bound=max(self.volatile_bound, self.appended.end),
+                volatile_id_bound=max(self.volatile_id_bound, self.appended.record.fields.commit_id + 1),
+            )
+        except Exception:
+            pass                                   # the poison stands; a reopen verifies from the medium
+
+    cdef int cover_unsynced(self, CommitState state) except -1:
+        """I8: before an unsynced record is published, a durable checkpoint says how far such records may reach."""
+        cdef uint64_t bound, id_bound
+        if state.end <= self.volatile_bound and state.record.fields.commit_id < self.volatile_id_bound:
+            return 0
+        bound = state.end + max(UNSYNCED_BYTES >> self.file.shift, state.end // 4)
+        id_bound = state.record.fields.commit_id + UNSYNCED_IDS
+        with nogil:
+            PyThread_acquire_lock(self.sync_lock, WAIT_LOCK)
+        try:
+            # The record that the slot names as durable must be so before the slot can be on the disk.
+            self.file.device.sync()
+            self.durable_sequence = state.record.fields.sequence
+            write_checkpoint(
+                self.file.device, self.file.page_size, self.file.generation, record=state.record, boot_id=self.boot,
+                flags=VOLATILE, volatile_bound=bound, volatile_id_bound=id_bound,
+            )
+        except BaseException as error:
+            self.poison_from(error)
+            raise CommitUncertainError(f"{self.path}: a sync failed ({error})") from error
+        finally:
+            PyThread_release_lock(self.sync_lock)
+        self.volatile_bound = bound
+        self.volatile_id_bound = id_bound
+        self.slot_words = self.checkpoint_words()
+        return 0
+
+    cdef uint64_t checkpoint_words(self) except? 0:
+        """The checksums of both slots of page 1, mixed: changes when any process writes one."""
+        cdef uint8_t words[16]
+        cdef uint64_t at = self.file.page_size
+        if pread(self.file.device.fd, words, 8, at) != 8 or pread(
+            self.file.device.fd, words + 8, 8, at + self.file.page_size // 2
+        ) != 8:
+            return 1
+        return load64(words) ^ (load64(words + 8) * 3)
+
+    cdef int prefill(self) except -1:
+        """After the acknowledgement of a small durable commit: keep allocated zeros ahead of the tip (D5).
+
+        A sync that need not grow the file costs half as much. Skipped while somebody writes; a failure here is not the
+        commit's: it only ends the prefilling.
+        """
+        cdef iovec piece
+        cdef uint64_t start, pages
+        cdef void* zeros
+        if self.copy_on_write or self.anonymous or self.closed or self.poison is not None:
+            return 0
+        if self.zero_upto > self.appended.end + 16:
+            return 0
+        if self.published.record.fields.sequence != self.durable_sequence:
+            return 0                               # the slot written below must name a durable record
+        if not self.writer.acquire(False):
+            return 0
+        try:
+            if self.lock is None or not self.lock.held:
+                if not self.lock.try_acquire():
+                    return 0
+                if self.tail_changed():
+                    self.trusted_tail = False
+                    self.lock.release()
+                    return 0
+                self.lock.publish(self.published.end)
+            start = max(self.appended.end, self.zero_upto)
+            pages = self.prefill_pages
+            self.prefill_pages = min(pages * 2, PREFILL_BYTES_MAX >> self.file.shift)
+            zeros = calloc(pages, self.file.page_size)
+            if zeros == NULL:
+                return 0
+            try:
+                piece.iov_base = zeros
+                piece.iov_len = pages << self.file.shift
+                self.file.device.write(&piece, 1, start << self.file.shift)
+                write_checkpoint(
+                    self.file.device, self.file.page_size, self.file.generation, record=self.published.record,
+                    boot_id=self.boot, sync=False,
+                )
+                self.volatile_bound = 0
+                with nogil:
+                    PyThread_acquire_lock(self.sync_lock, WAIT_LOCK)
+                try:
+                    self.file.device.sync()
+                    self.zero_upto = start + pages
+                except OSError as error:
+                    self.poison_from(error)
+                finally:
+                    PyThread_release_lock(self.sync_lock)
+            except OSError:
+                self.copy_on_write = True          # no room for zeros: no more of them
+            finally:
+                free(zeros)
+        finally:
+            self.release_if_idle()
+            self.writer.release()
+        return 0
+
+    def sync(self):
+        """Make every commit so far durable."""
+        cdef uint64_t sequence
+        self.require_usable()
+        if self.anonymous:
+            return
+        if self.appended.record.fields.sequence <= self.durable_sequence:
+            return
+        self.make_durable(self.appended.record.fields.sequence)
+
+    # -- the end ------------------------------------------------------------------------------------------------------
+
+    def shutdown(self):
+        """The last handle is gone: sync, cut the tail, note the clean close, let go of the file."""
+        if self.closed:
+            return
+        try:
+            if self.wrote and not self.anonymous and self.poison is None and fork_generation() == self.fork_mark:
+                self.close_cleanly()
+        finally:
+            self.closed = True
+            if self.lock is not None:
+                self.lock.close()
+            self.file.close()
+
+    def close_cleanly(self):
+        cdef CommitState tip = self.published
+        if not self.lock.held:
+            if not self.lock.try_acquire():
+                return                             # another process writes: the clean close is its
+            if not same_file(os.fsencode(self.path), self.dev, self.ino) or self.tail_changed():
+                self.lock.release()
+                return
+        # Sync first: only what is durable may be called so.
+        self.file.device.sync()
+        self.file.device.truncate((tip.end + 1) << self.file.shift)
+        write_checkpoint(
+            self.file.device, self.file.page_size, self.file.generation, record=tip.record, boot_id=self.boot,
+            flags=CLEAN,
+        )
+        self.lock.release()
+
+    def cut_back(self):
+        """A commit could not be written: drop what it left behind the tip (E2). Poisons when even that fails."""
+        self.zero_upto = 0
+        try:
+            self.file.device.truncate(self.appended.end << self.file.shift)
+            self.file.device.truncate((self.appended.end + 1) << self.file.shift)
+            space_clear_verified_from(&self.appended.space.space, self.appended.end)
+        except OSError as error:
+            self.poison_from(error)
+
+    @property
+    def busy(self):
+        """Is a transaction open?"""
+        return self.owner is not None
+
+    @property
+    def durable(self):
+        """Sequence of the newest record known durable."""
+        return self.durable_sequence

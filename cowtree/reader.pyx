@@ -1,0 +1,399 @@
+# cython: language_level=3, autotestdict=False, auto_pickle=False, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
+"""Reading: see `reader.pxd` and the contract of `Reader` in the stub."""
+
+import operator
+
+from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.string cimport memcpy
+
+from cowtree.layout cimport ENTRY_INLINE, ENTRY_RUN, RUN_HEADER_SIZE, load64
+from cowtree.pages.leaf cimport ABSENT, DAMAGED, FOUND, Entry, leaf_entry
+from cowtree.storage.fault_guard cimport guarded
+from cowtree.storage.page_file cimport Space
+from cowtree.tree.cursor cimport (
+    MODE_ITEMS, MODE_KEYS, MODE_VALUES, Cursor, LeafWalk, RangeIterator, TreeSource, raise_status, range_iterator,
+    guarded_value, run_buffer, value_bytes,
+)
+from cowtree.tree.search cimport rank_of, tree_find
+from cowtree.tree.view cimport DIRTY, PageView, TreeView
+
+from cowtree.options import DEFAULT, as_bytes, wrong_type
+from cowtree.views import ItemsView, KeysView, ValuesView, prefix_end
+
+cdef struct RankRequest:
+    const TreeView* view
+    const uint8_t* key
+    uint32_t key_size
+    uint64_t rank
+    PageView at
+
+
+cdef int run_rank(void* argument) noexcept nogil:
+    cdef RankRequest* request = <RankRequest*>argument
+    return rank_of(request.view, request.key, request.key_size, &request.rank, &request.at)
+
+
+cdef int run_lookup(void* argument) noexcept nogil:
+    """Find the key and copy its value (or run reference) out, all under the guard."""
+    cdef Lookup* request = <Lookup*>argument
+    cdef Entry entry
+    cdef uint32_t slot = 0
+    cdef int status = tree_find(request.view, request.key, request.key_size, &request.at, &slot)
+    if status <= 0:
+        return status
+    if leaf_entry(request.at.page, request.at.size, slot, &entry) < 0:
+        return DAMAGED
+    request.kind = entry.kind
+    request.value_size = entry.value_size
+    request.value = entry.value
+    if entry.value_size <= COPIED_SIZE_MAX:
+        memcpy(request.copied, entry.value, entry.value_size)
+        request.value = request.copied
+    return FOUND
+
+
+cdef class Reader(TreeSource):
+    """Read methods; see the contract in the stub. All are O(log n) unless they say otherwise."""
+
+    cdef object lookup(self, object key, object default, bint required):
+        cdef TreeView view
+        cdef Lookup request
+        cdef Entry entry
+        cdef Py_buffer buffer
+        cdef bint exact = PyBytes_CheckExact(key)
+        cdef object pinned
+        cdef object result
+        cdef int status
+        if exact:
+            request.key = <const uint8_t*>PyBytes_AS_STRING(key)
+            request.key_size = <uint32_t>PyBytes_GET_SIZE(key)
+            if PyBytes_GET_SIZE(key) > 65536:
+                request.key_size = 65537
+        else:
+            try:
+                PyObject_GetBuffer(key, &buffer, PyBUF_SIMPLE)
+            except TypeError:
+                raise wrong_type(key, "key") from None
+            except BufferError:
+                raise TypeError("a key must be a C-contiguous buffer") from None
+            request.key = <const uint8_t*>buffer.buf
+            request.key_size = <uint32_t>min(buffer.len, 65537)
+        try:
+            pinned = self.pin(&view)
+            if view.root == 0:
+                status = ABSENT
+            else:
+                request.view = &view
+                status = guarded(
+                    run_lookup, &request, view.space.base, view.space.base + (view.space.page_limit << view.space.shift)
+                )
+        finally:
+            if not exact:
+                PyBuffer_Release(&buffer)
+        if status == FOUND:
+            if request.kind == ENTRY_INLINE and request.value == request.copied:
+                return PyBytes_FromStringAndSize(<const char*>request.copied, request.value_size)
+            entry.kind = request.kind
+            entry.value_size = request.value_size
+            entry.value = request.value
+            if request.kind == ENTRY_INLINE:
+                return guarded_value(&view, &entry, self.source_path())
+            return value_bytes(&view, &entry, self.source_path())
+        if status == ABSENT:
+            if required:
+                raise KeyError(key)
+            return default
+        raise_status(self.source_path(), request.at.number, status)
+
+    def __getitem__(self, key):
+        return self.lookup(key, None, True)
+
+    def get(self, key, default=None):
+        """The value of `key`, copied out as bytes, or `default`."""
+        return self.lookup(key, default, False)
+
+    def __contains__(self, key):
+        return self.lookup(key, MISSING, False) is not MISSING
+
+    def get_many(self, keys, default=None):
+        """The values of many keys, in their order, all from one commit."""
+        cdef FixedSource fixed
+        if self.changing:
+            return [self.lookup(key, default, False) for key in keys]
+        fixed = FixedSource.__new__(FixedSource)
+        fixed.pinned = self.pin(&fixed.view)
+        fixed.path = self.source_path()
+        return [fixed.lookup(key, default, False) for key in keys]
+
+    def __len__(self):
+        cdef TreeView view
+        pinned = self.pin(&view)
+        return view.entries if view.root else 0
+
+    def __bool__(self):
+        return len(self) > 0
+
+    def __iter__(self):
+        return range_iterator(self, MODE_KEYS, None, None, True, False, False)
+
+    def __reversed__(self):
+        return range_iterator(self, MODE_KEYS, None, None, True, False, True)
+
+    def __eq__(self, other):
+        """Lengths first, then entry by entry. O(n)."""
+        if self is other:
+            return True
+        if isinstance(other, Reader):
+            if len(self) != len(other):
+                return False
+            ours = range_iterator(self, MODE_ITEMS, None, None, True, False, False)
+            theirs = range_iterator(other, MODE_ITEMS, None, None, True, False, False)
+            return all(map(operator.eq, ours, theirs))
+        if not hasattr(other, "keys") or not hasattr(other, "__getitem__"):
+            return NotImplemented
+        if len(self) != len(other):
+            return False
+        for key, value in range_iterator(self, MODE_ITEMS, None, None, True, False, False):
+            if key not in other or other[key] != value:
+                return False
+        return True
+
+    __hash__ = None
+
+    cdef tuple bounds(self, object start, object stop, object prefix):
+        """(start, stop) as bytes or None, cut to the prefix."""
+        cdef bytes low = None if start is None else as_bytes(start, "key")
+        cdef bytes high = None if stop is None else as_bytes(stop, "key")
+        if prefix is not None:
+            prefix = as_bytes(prefix, "key")
+            end = prefix_end(prefix)
+            if low is None or low < prefix:
+                low = prefix
+            if end is not None and (high is None or high > end):
+                high = end
+        return low, high
+
+    cdef tuple span(self, object start, object stop, object prefix, bint include_start, bint include_stop):
+        """(start, stop, include start, include stop) of an iteration; a bound that the prefix sets is its own."""
+        cdef bytes low, high
+        low, high = self.bounds(start, stop, prefix)
+        if prefix is not None:
+            if start is None or as_bytes(start, "key") < low:
+                include_start = True
+            if stop is None or high != as_bytes(stop, "key"):
+                include_stop = False
+        return low, high, include_start, include_stop
+
+    def keys(self, start=None, stop=None, *, prefix=None, reverse=False, inclusive=(True, False)):
+        """A view of the keys with start <= key < stop; `inclusive` says which bounds belong to it."""
+        return KeysView(self, *view_span(self, start, stop, prefix, inclusive), bool(reverse))
+
+    def values(self, start=None, stop=None, *, prefix=None, reverse=False, inclusive=(True, False)):
+        """A view of the values in a range of keys."""
+        return ValuesView(self, *view_span(self, start, stop, prefix, inclusive), bool(reverse))
+
+    def items(self, start=None, stop=None, *, prefix=None, reverse=False, inclusive=(True, False)):
+        """A view of the (key, value) pairs in a range of keys."""
+        return ItemsView(self, *view_span(self, start, stop, prefix, inclusive), bool(reverse))
+
+    def _iterate(self, int mode, bytes start, bytes stop, bint include_start, bint include_stop, bint reverse):
+        """What views are made of: mode 0 keys, 1 values, 2 items."""
+        return range_iterator(self, mode, start, stop, include_start, include_stop, reverse)
+
+    def _positions(self, bytes start, bytes stop, bint include_start, bint include_stop):
+        """(first index, index behind the last) of a range. O(log n)."""
+        cdef TreeView view
+        cdef bint found = False
+        cdef uint64_t low, high
+        pinned = self.pin(&view)
+        if view.root == 0:
+            return 0, 0
+        low = 0
+        high = view.entries
+        if start is not None:
+            low = self.rank_in(&view, start, &found)
+            if found and not include_start:
+                low += 1
+        if stop is not None:
+            high = self.rank_in(&view, stop, &found)
+            if found and include_stop:
+                high += 1
+        return low, max(low, high)
+
+    def _pin(self):
+        """A reader of this very state: what a view evaluates several steps on."""
+        cdef FixedSource fixed
+        if self.changing:
+            return self
+        fixed = FixedSource.__new__(FixedSource)
+        fixed.pinned = self.pin(&fixed.view)
+        fixed.path = self.source_path()
+        fixed.owner = self
+        return fixed
+
+    def _slice(self, int mode, uint64_t index, uint64_t count, bint reverse):
+        """`count` keys, values or items from position `index` on, backwards if `reverse`. O(log n + count)."""
+        cdef RangeIterator iterator = range_iterator(self, mode, None, None, True, False, reverse)
+        cdef list result = []
+        if count == 0:
+            return result
+        iterator.started = True
+        iterator.move(3, NULL, 0, index)
+        iterator.bound()
+        for entry in iterator:
+            result.append(entry)
+            if <uint64_t>len(result) == count:
+                break
+        return result
+
+    cdef uint64_t rank_in(self, const TreeView* view, bytes key, bint* found) except? 0xFFFFFFFFFFFFFFFF:
+        cdef RankRequest request
+        cdef int status
+        request.view = view
+        request.key = <const uint8_t*>PyBytes_AS_STRING(key)
+        request.key_size = <uint32_t>min(PyBytes_GET_SIZE(key), 65537)
+        status = guarded(
+            run_rank, &request, view.space.base, view.space.base + (view.space.page_limit << view.space.shift)
+        )
+        if status < 0:
+            raise_status(self.source_path(), request.at.number, status)
+        found[0] = status == FOUND
+        return request.rank
+
+    def rank(self, key):
+        """Number of keys below `key`. O(log n)."""
+        cdef TreeView view
+        cdef bint found
+        cdef bytes target = as_bytes(key, "key")
+        pinned = self.pin(&view)
+        return self.rank_in(&view, target, &found) if view.root else 0
+
+    def count(self, start=None, stop=None, *, prefix=None):
+        """Number of keys with start <= key < stop. O(log n)."""
+        low, high = self.bounds(start, stop, prefix)
+        low, high = self._positions(low, high, True, False)
+        return high - low
+
+    def nth(self, index):
+        """The (key, value) at position `index` in key order, negative from the end; IndexError. O(log n)."""
+        fixed = self._pin()
+        size = len(fixed)
+        index = operator.index(index)
+        if not -size <= index < size:
+            raise IndexError(f"position {index} of {size} entries")
+        return fixed._slice(MODE_ITEMS, index % size, 1, False)[0]
+
+    def nth_many(self, indices):
+        """`nth` of many positions, all from one commit."""
+        fixed = self._pin()
+        return [fixed.nth(index) for index in indices]
+
+    def first(self, start=None, stop=None, *, prefix=None):
+        """The first (key, value) of a range, or None."""
+        cdef bytes low, high
+        low, high = self.bounds(start, stop, prefix)
+        return next(range_iterator(self, MODE_ITEMS, low, high, True, False, False), None)
+
+    def last(self, start=None, stop=None, *, prefix=None):
+        """The last (key, value) of a range, or None."""
+        cdef bytes low, high
+        low, high = self.bounds(start, stop, prefix)
+        return next(range_iterator(self, MODE_ITEMS, low, high, True, False, True), None)
+
+    def floor(self, key):
+        """The last (key, value) not above `key`, or None."""
+        return next(range_iterator(self, MODE_ITEMS, None, as_bytes(key, "key"), True, True, True), None)
+
+    def ceiling(self, key):
+        """The first (key, value) not below `key`, or None."""
+        return next(range_iterator(self, MODE_ITEMS, as_bytes(key, "key"), None, True, False, False), None)
+
+    def lower(self, key):
+        """The last (key, value) below `key`, or None."""
+        return next(range_iterator(self, MODE_ITEMS, None, as_bytes(key, "key"), True, False, True), None)
+
+    def higher(self, key):
+        """The first (key, value) above `key`, or None."""
+        return next(range_iterator(self, MODE_ITEMS, as_bytes(key, "key"), None, False, False, False), None)
+
+    def split(self, n, start=None, stop=None, *, prefix=None):
+        """At most n - 1 existing keys that cut a range into nearly equal parts. O(n log entries)."""
+        n = operator.index(n)
+        if n < 1:
+            raise ValueError("a range is split into at least one part")
+        low, high = self.bounds(start, stop, prefix)
+        fixed = self._pin()
+        first, last = fixed._positions(low, high, True, False)
+        size = last - first
+        cuts = []
+        previous = first
+        for i in range(1, n):
+            position = first + size * i // n
+            if position > previous and position < last:
+                cuts.append(fixed._slice(MODE_KEYS, position, 1, False)[0])
+                previous = position
+        return cuts
+
+    def buffer(self, key):
+        """The value as a read-only memoryview without a copy; it stays valid until its last view is gone.
+
+        KeyError if the key is missing; TransactionError on a transaction, whose pages move. With `mmap=False` a copy.
+        """
+        cdef TreeView view
+        cdef Lookup request
+        cdef bytes target = as_bytes(key, "key")
+        cdef int status = ABSENT
+        cdef Entry entry
+        if self.changing:
+            from cowtree.errors import TransactionError
+            raise TransactionError("buffer() needs a snapshot or a database: pages of a transaction move")
+        pinned = self.pin(&view)
+        if view.root:
+            request.view = &view
+            request.key = <const uint8_t*>PyBytes_AS_STRING(target)
+            request.key_size = <uint32_t>min(PyBytes_GET_SIZE(target), 65537)
+            status = guarded(
+                run_lookup, &request, view.space.base, view.space.base + (view.space.page_limit << view.space.shift)
+            )
+        if status < 0:
+            raise_status(self.source_path(), request.at.number, status)
+        if status == ABSENT:
+            raise KeyError(key)
+        if view.space.mirrored or request.kind == ENTRY_INLINE:
+            # Small values share their page with others: a copy of so few bytes costs less than the pin.
+            return memoryview(self.lookup(target, None, True))
+        entry.kind = request.kind
+        entry.value_size = request.value_size
+        entry.value = request.value
+        return memoryview(run_buffer(pinned, &view, &entry, self.source_path()))
+
+    def cursor(self):
+        """A `Cursor`, not positioned yet."""
+        return Cursor(self._pin() if not self.changing else self)
+
+    def __reduce__(self):
+        raise TypeError(f"a {type(self).__name__} cannot be pickled")
+
+
+MISSING = object()
+
+
+cdef tuple view_span(Reader reader, object start, object stop, object prefix, object inclusive):
+    include_start, include_stop = inclusive
+    return reader.span(start, stop, prefix, bool(include_start), bool(include_stop))
+
+
+cdef class FixedSource(Reader):
+    """See `reader.pxd`."""
+
+    cdef int check_open(self) except -1:
+        return 0 if self.owner is None else self.owner.check_open()
+
+    cdef object pin(self, TreeView* view):
+        view[0] = self.view
+        return self.pinned
+
+    cdef object source_path(self):
+        return self.path

@@ -1,0 +1,149 @@
+"""Engines by file: one per (device, inode) and process, whatever the number of handles."""
+
+from __future__ import annotations
+
+import errno
+import os
+import threading
+from typing import TYPE_CHECKING
+
+from cowtree.engine import Engine
+from cowtree.errors import FormatError
+from cowtree.storage.checkpoint import boot_id
+from cowtree.storage.creation import create_file, write_empty_database
+from cowtree.storage.devices import open_device
+from cowtree.storage.file_lock import FileLock, file_system_kind
+from cowtree.storage.page_file import PageFile, anonymous_descriptor
+
+if TYPE_CHECKING:
+    from cowtree.storage.file_system import FileSystem
+
+__all__ = ["engine_for", "memory_engine", "release"]
+
+_engines: dict[tuple[int, int, bool], Engine] = {}
+_lock = threading.Lock()
+# Zeros written ahead are copied again on these: they gain nothing (D5).
+_COPY_ON_WRITE = frozenset({"btrfs", "zfs", "bcachefs"})
+_REFUSED = frozenset({"nfs", "cifs", "9p", "fuse"})
+
+
+def _after_fork() -> None:
+    """A child opens engines of its own; what it inherited stays readable through its snapshots."""
+    global _engines, _lock
+    _engines = {}
+    _lock = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_after_fork)
+
+
+def engine_for(
+    path: str,
+    *,
+    create: bool,
+    readonly: bool,
+    mode: int,
+    page_size: int | None,
+    mapped: bool,
+    any_file_system: bool = False,
+    file_system: FileSystem | None = None,
+    trace: object = None,
+) -> Engine:
+    """The engine of a file, opened (and created) if need be, with one more handle counted.
+
+    `trace` and `file_system` are where tests plug in. Raises FileNotFoundError, IsADirectoryError, FormatError,
+    CorruptionError, ValueError (another page size), OSError.
+    """
+    with _lock:
+        while True:
+            try:
+                status = os.stat(path)
+            except FileNotFoundError:
+                if not create or readonly:
+                    raise
+                create_file(path, page_size or 4096, mode, file_system, trace=trace)
+                continue
+            break
+        if os.path.isdir(path):
+            hint = ""
+            if os.path.exists(os.path.join(path, "data.mdb")):
+                hint = " (it holds an LMDB environment: see `cowtree import-lmdb`)"
+            raise IsADirectoryError(
+                errno.EISDIR, f"a database is one file, this is a directory{hint}", path
+            )
+        engine = _engines.get((status.st_dev, status.st_ino, False))
+        if engine is None and readonly:
+            engine = _engines.get((status.st_dev, status.st_ino, True))
+        if engine is None:
+            engine = _open(path, readonly, mapped, any_file_system, trace)
+            _engines[status.st_dev, status.st_ino, readonly] = engine
+        if page_size is not None and page_size != engine.file.page_size:
+            if engine.handles == 0:
+                _forget(engine)
+            raise ValueError(
+                f"{path}: its page size is {engine.file.page_size}, fixed at creation, not {page_size}"
+            )
+        engine.handles += 1
+        return engine
+
+
+def _open(
+    path: str, readonly: bool, mapped: bool, any_file_system: bool, trace: object
+) -> Engine:
+    if os.path.getsize(path) == 0:
+        raise FormatError(f"{path}: an empty file, not a cowtree database")
+    device = open_device(path, readonly=readonly, trace=trace)
+    lock = None
+    file = None
+    try:
+        file = PageFile(device, path, mapped=mapped)
+        kind = file_system_kind(device.fd)
+        if not readonly:
+            if kind in _REFUSED and not any_file_system:
+                raise OSError(
+                    errno.ENOTSUP,
+                    f"locks and mappings are not reliable on {kind}: open it with readonly=True, "
+                    "or with any_file_system=True if no other machine uses it",
+                    path,
+                )
+            lock = FileLock(path)
+        return Engine(file, lock, path, boot_id(), kind in _COPY_ON_WRITE)
+    except BaseException:
+        if lock is not None:
+            lock.close()
+        if file is not None:
+            file.close()
+        device.close()
+        raise
+
+
+def memory_engine(page_size: int) -> Engine:
+    """An engine over a private file without a name."""
+    device = open_device(anonymous_descriptor())
+    write_empty_database(device, page_size)
+    engine = Engine(PageFile(device, anonymous=True), None, None, boot_id(), True)
+    engine.handles = 1
+    return engine
+
+
+def release(engine: Engine) -> None:
+    """One handle less; with the last one the engine shuts down."""
+    with _lock:
+        engine.handles -= 1
+        if engine.handles > 0:
+            return
+        _forget(engine)
+
+
+def _forget(engine: Engine) -> None:
+    for key, known in list(_engines.items()):
+        if known is engine:
+            del _engines[key]
+    engine.shutdown()
+
+
+def shutdown_all() -> None:
+    """At interpreter exit: close cleanly what was left open."""
+    for engine in list(_engines.values()):
+        if not engine.busy:
+            engine.shutdown()

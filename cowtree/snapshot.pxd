@@ -1,0 +1,23 @@
+"""One commit to read."""
+
+from cowtree.engine cimport CommitState, Engine
+from cowtree.reader cimport Reader
+from cowtree.tree.view cimport TreeView
+
+
+cdef class Snapshot(Reader):
+    cdef CommitState state
+    cdef Engine engine
+    cdef TreeView view
+    cdef object __weakref__
+
+
+cdef class SnapshotTree(Reader):
+    cdef Snapshot owner
+    cdef readonly object name
+    cdef TreeView view
+
+
+cdef Snapshot take_snapshot(Engine engine, CommitState state)
+cdef int fill_named(CommitState state, str name, TreeView* view, object path) except -1
+cdef list tree_names(CommitState state, object path)

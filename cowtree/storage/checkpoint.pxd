@@ -1,0 +1,1 @@
+"""The checkpoint page (FORMAT §2.2)."""

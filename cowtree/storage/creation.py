@@ -1,0 +1,88 @@
+"""Makes a new database file: whole at its path, or not there at all.
+
+temporary file ── pages 0..3, sync ──> link without replacing ──> directory sync
+"""
+
+from __future__ import annotations
+
+import os
+import time
+
+from .checkpoint import CLEAN, boot_id, encode_slot
+from .devices import Device, open_device
+from .file_system import FileSystem
+from .page_file import check_page_size, identity_page
+from .plain_records import first_record_page
+
+__all__ = ["create_file", "write_empty_database"]
+
+FIRST_RECORD_PAGE = 2
+
+
+def create_file(
+    path: str | os.PathLike[str],
+    page_size: int = 4096,
+    mode: int = 0o666,
+    file_system: FileSystem | None = None,
+    *,
+    trace: object = None,
+) -> None:
+    """Create an empty database at `path` with `mode & ~umask`, durable when this returns.
+
+    If something has appeared at `path` meanwhile, it stays as it is and nothing is raised: open it. Raises OSError
+    (then nothing is left behind), ValueError for a wrong page size. Two syncs.
+    """
+    check_page_size(page_size)
+    system = FileSystem() if file_system is None else file_system
+    name = os.fspath(path)
+    descriptor, temporary = system.create_temporary(name, mode)
+    try:
+        device = open_device(descriptor, trace=trace)
+        try:
+            write_empty_database(device, page_size)
+            device.sync_data()
+        finally:
+            device.close()
+        try:
+            system.link_without_replacing(temporary, name)
+        except FileExistsError:
+            system.unlink(temporary)
+            return
+    except BaseException:
+        try:
+            system.unlink(temporary)
+        except OSError:
+            pass  # the first error tells more
+        raise
+    system.sync_directory(name)
+
+
+def write_empty_database(device: Device, page_size: int, *, uuid: bytes | None = None) -> None:
+    """Write pages 0 to 2 and the hole behind them (FORMAT §2, §3, §6.3); not synced.
+
+    `uuid`: of the database that the file is to belong to, else a new one. The generation is new in any case.
+    """
+    identity = os.urandom(16) if uuid is None else uuid
+    generation, nonce, now = _random64(), _random64(), time.time_ns()
+    slot = encode_slot(
+        generation,
+        slot_sequence=1,
+        page=FIRST_RECORD_PAGE,
+        sequence=1,
+        commit_id=0,
+        nonce=nonce,
+        boot_id=boot_id(),
+        flags=CLEAN,
+        time_ns=now,
+    )
+    pages = [
+        identity_page(page_size, identity, generation, now),
+        slot.ljust(page_size, b"\0"),
+        first_record_page(page_size, identity, generation, nonce, now),
+    ]
+    device.write_pieces(0, pages)
+    device.set_size((FIRST_RECORD_PAGE + 2) * page_size)
+
+
+def _random64() -> int:
+    return int.from_bytes(os.urandom(8), "little")

@@ -1,0 +1,37 @@
+"""Where bytes go: the one place that reads, writes, syncs and truncates the database file."""
+
+from libc.stdint cimport uint8_t, uint64_t
+
+
+cdef extern from "<sys/uio.h>" nogil:
+    struct iovec:
+        void* iov_base
+        size_t iov_len
+
+
+cdef class Device:
+    cdef readonly int fd                 # -1 once closed
+    cdef readonly bint readonly
+
+    # Gather write at an offset; complete or an OSError (then any part may be in the file). Releases the GIL.
+    cdef int write(self, const iovec* pieces, int count, uint64_t offset) except -1
+    # The same, durable when it returns. An error leaves the outcome unknown, as a failed `sync` does.
+    cdef int write_durable(self, const iovec* pieces, int count, uint64_t offset) except -1
+    cdef int sync(self) except -1
+    cdef int truncate(self, uint64_t size) except -1
+    cdef uint64_t size(self) except? 0
+    # Bytes read: `n`, or less at the end of the file.
+    cdef Py_ssize_t read(self, uint8_t* into, size_t n, uint64_t offset) except -1
+    cdef Py_ssize_t read_from_medium(self, uint8_t* into, size_t n, uint64_t offset) except -1
+    cpdef object close(self)
+
+
+cdef class FileDevice(Device):
+    cdef int direct_fd                   # O_DIRECT descriptor: -1 not tried yet, -2 refused
+    cdef uint8_t* bounce                 # aligned memory for O_DIRECT
+
+    cdef int open_direct(self) except -1
+
+
+cdef class TracingDevice(FileDevice):
+    cdef readonly object trace

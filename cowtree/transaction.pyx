@@ -1,0 +1,216 @@
+# cython: language_level=3, autotestdict=False, auto_pickle=False, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
+"""Transactions: see `transaction.pxd`.
+
+    transaction() ── reads and writes, savepoints ──> commit | rollback | leaving `with` | garbage collection
+"""
+
+import warnings
+from collections.abc import MutableMapping
+
+from libc.stdint cimport uint64_t
+
+from cowtree.session cimport Session, WriteTree
+from cowtree.storage.file_lock cimport fork_generation
+from cowtree.tree.cursor cimport MODE_KEYS, range_iterator
+from cowtree.tree.view cimport TreeView
+from cowtree.writer cimport Writer
+
+from cowtree.errors import TransactionError
+from cowtree.snapshot import check_name
+
+MutableMapping.register(Writer)
+
+
+cdef Transaction make_transaction(Session session, bint durable, bytes note):
+    cdef Transaction transaction = Transaction.__new__(Transaction)
+    transaction.session = session
+    transaction.durable = durable
+    transaction.note = note
+    transaction.changing = True
+    return transaction
+
+
+cdef class Transaction(Writer):
+    """One writer's changes: all of them become a commit, or none.
+
+    Begun by `Database.transaction`; bound to no thread; its calls are serialised. It ends by `commit`, `rollback`,
+    leaving `with`, or when it is collected (a rollback and a ResourceWarning); after that TransactionError.
+    """
+
+    def __init__(self):
+        raise TypeError("transactions are made by Database.transaction()")
+
+    cdef Session enter(self):
+        self.session.check()
+        return self.session
+
+    cdef object pin(self, TreeView* view):
+        return self.session.default_tree.pin(view)
+
+    cdef uint64_t version(self) noexcept:
+        return self.session.default_tree.version()
+
+    cdef int check_open(self) except -1:
+        return self.session.check()
+
+    cdef object source_path(self):
+        return self.session.engine.path
+
+    @property
+    def commit_id(self):
+        """The commit's id once it is made, else None."""
+        return self.committed
+
+    def commit(self):
+        """Make the changes a commit and end; its id, or that of the commit it stood on if nothing changed.
+
+        Durable when it returns, unless `sync=False`. Raises OSError (nothing happened, the transaction is rolled
+        back) or CommitUncertainError (a sync failed).
+        """
+        self.session.check()
+        self.committed = self.session.commit(self.durable, self.note)
+        return self.committed
+
+    def rollback(self):
+        """Undo everything and end. TransactionError if it has ended."""
+        if not self.session.active or self.session.busy:
+            self.session.check()
+        self.session.rollback()
+
+    def savepoint(self):
+        """A point to come back to: `with txn.savepoint() as sp`. Nests."""
+        cdef Savepoint savepoint = Savepoint.__new__(Savepoint)
+        savepoint.owner = self
+        savepoint.depth = self.session.open_savepoint()
+        savepoint.open = True
+        return savepoint
+
+    def tree(self, name):
+        """A named tree of this transaction (None: the default tree); it exists from its first write."""
+        cdef TransactionTree tree = TransactionTree.__new__(TransactionTree)
+        check_name(name)
+        self.session.check()
+        if name is not None:
+            self.session.tree_named(name)
+        tree.owner = self
+        tree.name = name
+        tree.changing = True
+        return tree
+
+    def trees(self):
+        """Names of the trees as this transaction sees them, sorted by their UTF-8 bytes."""
+        self.session.check()
+        names = {
+            key[1:].decode()
+            for key in range_iterator(self.session.catalogue, MODE_KEYS, b"\x01", b"\x02", True, False, False)
+        }
+        for name, tree in self.session.trees.items():
+            if (<WriteTree>tree).dropped:
+                names.discard(name)
+            elif (<WriteTree>tree).touched:
+                names.add(name)
+        return sorted(names, key=str.encode)
+
+    def drop(self, name):
+        """Take a named tree out with all its entries; True if it was there. Whole subtrees are cut unvisited."""
+        check_name(name)
+        if name is None:
+            raise TypeError("the default tree cannot be dropped; clear() empties it")
+        return self.session.drop(name)
+
+    def rename(self, old, new):
+        """Give a named tree another name; KeyError if there is no `old`, ValueError if there is a `new`."""
+        for name in (old, new):
+            check_name(name)
+            if name is None:
+                raise TypeError("the default tree has no name")
+        self.session.rename(old, new)
+
+    def __enter__(self):
+        self.session.check()
+        return self
+
+    def __exit__(self, kind, error, traceback):
+        if not self.session.active:
+            return
+        if kind is not None:
+            self.session.rollback()
+        elif self.session.failed:
+            self.session.rollback()
+            raise TransactionError("the transaction had failed: it was rolled back")
+        else:
+            self.commit()
+
+    def __del__(self):
+        if self.session is None or not self.session.active:
+            return
+        if fork_generation() != self.session.engine.fork_mark:
+            return
+        self.session.rollback()
+        warnings.warn("a transaction was collected while open: it was rolled back", ResourceWarning, source=self)
+
+    def __repr__(self):
+        if self.session.active:
+            state = "failed" if self.session.failed else "open"
+        elif self.committed is not None:
+            state = f"committed as {self.committed}"
+        else:
+            state = "rolled back"
+        return f"<cowtree.Transaction, {state}>"
+
+
+cdef class TransactionTree(Writer):
+    """A tree inside a transaction."""
+
+    def __init__(self):
+        raise TypeError("made by Transaction.tree()")
+
+    cdef Session enter(self):
+        self.owner.session.check()
+        return self.owner.session
+
+    cdef WriteTree target(self, Session session):
+        return session.default_tree if self.name is None else session.tree_named(self.name)
+
+    cdef object pin(self, TreeView* view):
+        self.owner.session.check()
+        return self.target(self.owner.session).pin(view)
+
+    cdef uint64_t version(self) noexcept:
+        return self.owner.session.default_tree.version()
+
+    cdef int check_open(self) except -1:
+        return self.owner.session.check()
+
+    cdef object source_path(self):
+        return self.owner.session.engine.path
+
+    def __repr__(self):
+        return f"<cowtree.TransactionTree {self.name!r} of {self.owner!r}>"
+
+
+cdef class Savepoint:
+    """Leaving its `with` by an exception, or `rollback`, undoes what was done since it was made."""
+
+    def rollback(self):
+        """Undo everything since the savepoint, which ends it."""
+        self.owner.session.check()
+        if not self.open or self.depth > len(self.owner.session.savepoints):
+            raise TransactionError("the savepoint has ended")
+        self.open = False
+        self.owner.session.close_savepoint(self.depth, False)
+
+    def __enter__(self):
+        self.owner.session.check()
+        return self
+
+    def __exit__(self, kind, error, traceback):
+        cdef Session session = self.owner.session
+        if not self.open or not session.active or session.failed or self.depth > len(session.savepoints):
+            self.open = False
+            return
+        self.open = False
+        session.close_savepoint(self.depth, kind is None)
+
+    def __repr__(self):
+        return f"<cowtree.Savepoint {self.depth}, {'open' if self.open else 'ended'}>"

@@ -1,0 +1,11 @@
+"""Store one entry: insert, replace, split. The caller has found the path (`find_tree_path`)."""
+
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
+
+from cowtree.tree.editor cimport Editor, Tree
+from cowtree.tree.search cimport Path
+
+cdef int store_entry(
+    Editor* editor, Tree* tree, Path* path, bint found, const uint8_t* key, uint32_t key_size,
+    uint32_t kind, const uint8_t* value, uint32_t value_size, uint64_t run_pages,
+) noexcept nogil

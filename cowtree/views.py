@@ -1,0 +1,165 @@
+"""Views of keys, values and items over a range: live over a database, frozen over a snapshot."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import ItemsView as ItemsViewABC
+from collections.abc import Iterator
+from collections.abc import KeysView as KeysViewABC
+from collections.abc import ValuesView as ValuesViewABC
+from typing import Any
+
+__all__ = ["ItemsView", "KeysView", "ValuesView", "prefix_end"]
+
+
+_SLOTS = ("_include_start", "_include_stop", "_reader", "_reverse", "_start", "_stop")
+
+
+def prefix_end(prefix: bytes) -> bytes | None:
+    """The least key above every key that begins with `prefix`, or None if there is none."""
+    stripped = prefix.rstrip(b"\xff")
+    if not stripped:
+        return None
+    return stripped[:-1] + bytes([stripped[-1] + 1])
+
+
+class _RangeView:
+    """What the three views share: length, iteration, indexing by position. O(log n) unless iterated."""
+
+    __slots__ = ()  # its attributes live in the concrete views: two bases with slots cannot be joined
+
+    _mode = 0
+    _reader: Any
+    _start: bytes | None
+    _stop: bytes | None
+    _include_start: bool
+    _include_stop: bool
+    _reverse: bool
+
+    def __init__(
+        self,
+        reader: Any,
+        start: bytes | None,
+        stop: bytes | None,
+        include_start: bool,
+        include_stop: bool,
+        reverse: bool,
+    ) -> None:
+        self._reader = reader
+        self._start = start
+        self._stop = stop
+        self._include_start = include_start
+        self._include_stop = include_stop
+        self._reverse = reverse
+
+    def _range(self) -> tuple[Any, int, int]:
+        """(pinned reader, first position, position behind the last), all of one commit."""
+        fixed = self._reader._pin()
+        low, high = fixed._positions(
+            self._start, self._stop, self._include_start, self._include_stop
+        )
+        return fixed, low, high
+
+    def __len__(self) -> int:
+        _, low, high = self._range()
+        return high - low
+
+    def _entries(self, mode: int, reverse: bool) -> Iterator[Any]:
+        iterator: Iterator[Any] = self._reader._iterate(
+            mode, self._start, self._stop, self._include_start, self._include_stop, reverse
+        )
+        return iterator
+
+    def __iter__(self) -> Iterator[Any]:
+        return self._entries(self._mode, self._reverse)
+
+    def __reversed__(self) -> Iterator[Any]:
+        return self._entries(self._mode, not self._reverse)
+
+    def __getitem__(self, index: int | slice) -> Any:
+        fixed, low, high = self._range()
+        size = high - low
+        if isinstance(index, slice):
+            return self._slice(fixed, low, size, index)
+        position = operator.index(index)
+        if not -size <= position < size:
+            raise IndexError(f"position {position} of {size} entries")
+        position %= size
+        at = low + (size - 1 - position if self._reverse else position)
+        return fixed._slice(self._mode, at, 1, False)[0]
+
+    def _slice(self, fixed: Any, low: int, size: int, index: slice) -> list[Any]:
+        positions = range(*index.indices(size))
+        if not positions:
+            return []
+        least, most = min(positions[0], positions[-1]), max(positions[0], positions[-1])
+        if self._reverse:
+            first = low + size - 1 - most
+        else:
+            first = low + least
+        found = fixed._slice(self._mode, first, most - least + 1, False)
+        if self._reverse:
+            found.reverse()
+        return list(found[:: positions.step])
+
+    def __repr__(self) -> str:
+        try:
+            return f"<cowtree.{type(self).__name__} of {len(self)} entries>"
+        except Exception as error:
+            return f"<cowtree.{type(self).__name__}, {type(error).__name__}>"
+
+    def __contains__(self, key: object) -> bool:
+        if not self._holds(key):
+            return False
+        return key in self._reader
+
+    def _holds(self, key: Any) -> bool:
+        """Does the range of this view hold the key?"""
+        if self._start is not None and (
+            key < self._start or (key == self._start and not self._include_start)
+        ):
+            return False
+        return self._stop is None or not (
+            key > self._stop or (key == self._stop and not self._include_stop)
+        )
+
+
+class KeysView(_RangeView, KeysViewABC[bytes]):
+    """Keys of a range; a set."""
+
+    __slots__ = _SLOTS
+    _mode = 0
+
+    @classmethod
+    def _from_iterable(cls, it: Any) -> set[Any]:
+        return set(it)
+
+
+class ValuesView(_RangeView, ValuesViewABC[bytes]):
+    """Values of a range of keys."""
+
+    __slots__ = _SLOTS
+    _mode = 1
+
+    def __contains__(self, value: object) -> bool:
+        return any(found == value for found in self)
+
+
+class ItemsView(_RangeView, ItemsViewABC[bytes, bytes]):
+    """(key, value) pairs of a range; a set."""
+
+    __slots__ = _SLOTS
+    _mode = 2
+
+    @classmethod
+    def _from_iterable(cls, it: Any) -> set[Any]:
+        return set(it)
+
+    def __contains__(self, item: object) -> bool:
+        if not isinstance(item, tuple) or len(item) != 2:
+            return False
+        key, value = item
+        if not self._holds(key):
+            return False
+        found = self._reader.get(key)
+        return found is not None and bool(found == value)

@@ -1,0 +1,12 @@
+"""The write methods that databases, transactions and their trees share."""
+
+from cowtree.reader cimport Reader
+from cowtree.session cimport Session, WriteTree
+
+
+cdef class Writer(Reader):
+    cdef Session enter(self)                               # the session to write through: its own, or one begun now
+    cdef WriteTree target(self, Session session)           # the tree in it that this handle means
+    cdef int leave(self, Session session, bint ok) except -1
+    cdef bint batches(self)                                # may `load` commit in between?
+    cdef int store_pairs(self, Session session, object pairs) except -1

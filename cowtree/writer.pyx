@@ -1,0 +1,267 @@
+# cython: language_level=3, autotestdict=False, auto_pickle=False, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
+"""Writing: see `writer.pxd` and the contract of `Tree` in the stub.
+
+On a database each method is one commit of its own; on a transaction it is part of that.
+"""
+
+import itertools
+import time
+
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
+
+from cowtree.pages.leaf cimport FOUND
+from cowtree.session cimport Session, WriteTree
+from cowtree.tree.search cimport Path
+
+from cowtree.options import DEFAULT, as_bytes
+
+MISSING = object()
+
+
+cdef class Writer(Reader):
+    """Write methods; see the contract in the stub."""
+
+    cdef Session enter(self):
+        raise TypeError("a writer must say how it writes")
+
+    cdef WriteTree target(self, Session session):
+        return session.default_tree
+
+    cdef int leave(self, Session session, bint ok) except -1:
+        return 0
+
+    cdef bint batches(self):
+        return False
+
+    def put(self, key, value, *, bint overwrite=True, expect=DEFAULT):
+        """Store a value; True if it was stored.
+
+        `overwrite=False`: only a new key. `expect=x`: only if the stored bytes are x now (None: no such key).
+        """
+        cdef bint stored
+        cdef Session session = self.enter()
+        try:
+            stored = session.put(self.target(session), key, value, overwrite, expect)
+        except BaseException:
+            self.leave(session, False)
+            raise
+        self.leave(session, True)
+        return stored
+
+    def __setitem__(self, key, value):
+        cdef Session session = self.enter()
+        try:
+            session.put(self.target(session), key, value, True, DEFAULT)
+        except BaseException:
+            self.leave(session, False)
+            raise
+        self.leave(session, True)
+
+    def delete(self, key, *, expect=DEFAULT):
+        """Take an entry out; True if it was there (and, with `expect`, had that value)."""
+        cdef bint deleted
+        cdef Session session = self.enter()
+        try:
+            deleted = session.delete(self.target(session), key, expect)
+        except BaseException:
+            self.leave(session, False)
+            raise
+        self.leave(session, True)
+        return deleted
+
+    def __delitem__(self, key):
+        if not self.delete(key):
+            raise KeyError(key)
+
+    def replace(self, key, value):
+        """Store a value and return the one it replaces, or None."""
+        return self._exchange(key, value, True)
+
+    def setdefault(self, key, default=None):
+        """The value of `key`; stores `default` (which must be bytes) first if the key is missing."""
+        found = self.get(key, MISSING)
+        if found is not MISSING:
+            return found
+        default = as_bytes(default, "value")
+        found = self._exchange(key, default, False)
+        return default if found is None else found
+
+    def _exchange(self, key, value, bint overwrite):
+        """The present value or None; stores `value` if there is none, or if `overwrite`."""
+        cdef bytes name = as_bytes(key, "key")
+        cdef bytes old = None
+        cdef Session session
+        cdef WriteTree tree
+        cdef Path path
+        session = self.enter()
+        try:
+            session.check()
+            tree = self.target(session)
+            if session.find(
+                tree, <const uint8_t*>PyBytes_AS_STRING(name), <uint32_t>min(PyBytes_GET_SIZE(name), 65537), &path
+            ) == FOUND:
+                old = session.value_of(tree, &path)
+            if old is None or overwrite:
+                session.put(tree, name, value, True, DEFAULT)
+        except BaseException:
+            self.leave(session, False)
+            raise
+        self.leave(session, True)
+        return old
+
+    def pop(self, key, default=MISSING):
+        """Take an entry out and return its value; `default`, if given, for a missing key, else KeyError."""
+        cdef bytes name = as_bytes(key, "key")
+        cdef bytes old = None
+        cdef Session session
+        cdef WriteTree tree
+        cdef Path path
+        session = self.enter()
+        try:
+            session.check()
+            tree = self.target(session)
+            if session.find(
+                tree, <const uint8_t*>PyBytes_AS_STRING(name), <uint32_t>min(PyBytes_GET_SIZE(name), 65537), &path
+            ) == FOUND:
+                old = session.value_of(tree, &path)
+                session.delete(tree, name, DEFAULT)
+        except BaseException:
+            self.leave(session, False)
+            raise
+        self.leave(session, True)
+        if old is not None:
+            return old
+        if default is MISSING:
+            raise KeyError(key)
+        return default
+
+    def popitem(self, last=True):
+        """Take out and return the last (or first) entry; KeyError if there is none."""
+        cdef Session session = self.enter()
+        cdef WriteTree tree
+        item = None
+        try:
+            session.check()
+            tree = self.target(session)
+            item = session.end_item(tree, bool(last))
+            if item is not None:
+                session.delete(tree, item[0], DEFAULT)
+        except BaseException:
+            self.leave(session, False)
+            raise
+        self.leave(session, True)
+        if item is None:
+            raise KeyError("the tree is empty")
+        return item
+
+    def clear(self):
+        """Take every entry out. O(1) in what is stored."""
+        cdef Session session = self.enter()
+        try:
+            session.clear(self.target(session))
+        except BaseException:
+            self.leave(session, False)
+            raise
+        self.leave(session, True)
+
+    def delete_range(self, start=None, stop=None, *, prefix=None):
+        """Take out start <= key < stop; how many entries went. O(log n): whole subtrees are cut unvisited."""
+        cdef uint64_t count
+        cdef Session session
+        if start is None and stop is None and prefix is None:
+            raise TypeError("delete_range needs a bound or a prefix; to take everything out, say clear()")
+        low, high = self.bounds(start, stop, prefix)
+        session = self.enter()
+        try:
+            count = session.delete_range(self.target(session), low, high)
+        except BaseException:
+            self.leave(session, False)
+            raise
+        self.leave(session, True)
+        return count
+
+    def update(self, pairs=(), /):
+        """Store the pairs of a mapping or an iterable; all of them or, on an error, none."""
+        cdef Session session = self.enter()
+        cdef int depth
+        try:
+            session.check()
+            depth = session.open_savepoint()
+        except BaseException:
+            self.leave(session, False)
+            raise
+        try:
+            self.store_pairs(session, pairs_of(pairs))
+        except BaseException:
+            if session.active:
+                session.close_savepoint(depth, False)
+            self.leave(session, False)
+            raise
+        session.close_savepoint(depth, True)
+        self.leave(session, True)
+
+    cdef int store_pairs(self, Session session, object pairs) except -1:
+        cdef WriteTree tree = self.target(session)
+        for key, value in pairs:
+            session.put(tree, key, value, True, DEFAULT)
+        return 0
+
+    def load(self, pairs, *, batch=None, progress=None):
+        """Store many pairs; how many. Sorted input fills pages to the brim.
+
+        `batch`: entries per commit (on a database only; None: one commit). `progress(done, total)`: bytes of keys and
+        values so far, total None until the last call, at most ten a second.
+        """
+        cdef uint64_t count = 0
+        if batch is not None:
+            if not self.batches():
+                raise ValueError("batches need a database: a transaction is one commit")
+            if batch < 1:
+                raise ValueError("a batch has at least one entry")
+        meter = Meter(progress)
+        source = iter(meter.count(pairs_of(pairs)))
+        while True:
+            part = source if batch is None else itertools.islice(source, batch)
+            before = meter.entries
+            self.update(part)
+            if batch is None or meter.entries - before < batch:
+                break
+        meter.finish()
+        return meter.entries
+
+
+class Meter:
+    """Counts entries and bytes that pass, and tells `progress` at most ten times a second."""
+
+    def __init__(self, progress):
+        self.progress = progress
+        self.entries = 0
+        self.bytes = 0
+        self.next_call = 0.0
+
+    def count(self, pairs):
+        """Pass the pairs on."""
+        for key, value in pairs:
+            yield key, value
+            self.entries += 1
+            if self.progress is not None:
+                self.bytes += len(key) + len(value)
+                now = time.monotonic()
+                if now >= self.next_call:
+                    self.next_call = now + 0.1
+                    self.progress(self.bytes, None)
+
+    def finish(self):
+        """The last call: done == total."""
+        if self.progress is not None:
+            self.progress(self.bytes, self.bytes)
+
+
+cdef object pairs_of(object pairs):
+    """An iterator over (key, value) of a mapping or an iterable of pairs."""
+    if hasattr(pairs, "items"):
+        return iter(pairs.items())
+    if hasattr(pairs, "keys"):
+        return ((key, pairs[key]) for key in pairs.keys())
+    return iter(pairs)
