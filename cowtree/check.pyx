@@ -1,4 +1,4 @@
-# cython: language_level=3, autotestdict=False, auto_pickle=False, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
+# cython: language_level=3, autotestdict=False, auto_pickle=False, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False, nonecheck=True
 """The checker: every page that a commit can reach, from the bytes up, and every count that is kept about them.
 
 It trusts no verified bit: each page's checksum, number and structure is looked at again, separators bound what is

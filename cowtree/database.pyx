@@ -1,4 +1,4 @@
-# cython: language_level=3, autotestdict=False, auto_pickle=False, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
+# cython: language_level=3, autotestdict=False, auto_pickle=False, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False, nonecheck=True
 """Databases: see `database.pxd`. Reads see the newest commit; each write is a commit of its own."""
 
 import os
@@ -26,6 +26,9 @@ cdef class Database(Writer):
     See `cowtree.open` for the arguments.
     """
 
+    def __cinit__(self, *args, **kwargs):
+        self.ended = True                      # until it is open
+
     def __init__(
         self, path, *, create=True, readonly=False, mode=0o666, page_size=DEFAULT, sync=True, timeout=None, mmap=True,
         write_memory=64 << 20, any_file_system=False,
@@ -43,17 +46,19 @@ cdef class Database(Writer):
         self.write_memory = write_memory
         self.transactions = []
         chosen = None if page_size is DEFAULT else page_size
-        if name == ":memory:":
+        if isinstance(path, str) and path == ":memory:":
             if readonly:
                 raise ValueError("a database in memory is new: it cannot be read-only")
             self.engine = registry.memory_engine(chosen or 4096)
             self.handle_path = name
+            self.ended = False
             return
         self.handle_path = os.path.abspath(name)
         self.options = {
             "readonly": self.readonly, "mode": mode, "mapped": bool(mmap), "any_file_system": bool(any_file_system),
         }
         self.engine = registry.engine_for(self.handle_path, create=bool(create), page_size=chosen, **self.options)
+        self.ended = False
 
     def __dealloc__(self):
         if self.engine is not None and not self.ended and fork_generation() == self.engine.fork_mark:

@@ -1,4 +1,4 @@
-# cython: language_level=3, autotestdict=False, auto_pickle=False, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
+# cython: language_level=3, autotestdict=False, auto_pickle=False, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False, nonecheck=True
 """The engine: locks, tips, syncs. See `engine.pxd`; the order of steps is DESIGN's and FORMAT §6's.
 
 A durable commit: append (gather write) -> release the writer mutex -> one thread syncs for all that were appended

@@ -99,6 +99,8 @@ def _open(
         file = PageFile(device, path, mapped=mapped)
         kind = file_system_kind(device.fd)
         if not readonly:
+            if file.write_refused_reason is not None:
+                raise FormatError(f"{path}: {file.write_refused_reason}")
             if kind in _REFUSED and not any_file_system:
                 raise OSError(
                     errno.ENOTSUP,

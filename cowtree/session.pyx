@@ -1,4 +1,4 @@
-# cython: language_level=3, autotestdict=False, auto_pickle=False, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
+# cython: language_level=3, autotestdict=False, auto_pickle=False, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False, nonecheck=True
 """Write sessions. See `session.pxd`.
 
     begin_session ── put, delete, ... ──> commit: number and write pages, commit page, append ──> ended

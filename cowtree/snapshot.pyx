@@ -1,4 +1,4 @@
-# cython: language_level=3, autotestdict=False, auto_pickle=False, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
+# cython: language_level=3, autotestdict=False, auto_pickle=False, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False, nonecheck=True
 """Snapshots: a pinned commit and its trees. See `snapshot.pxd`."""
 
 from collections.abc import Mapping
@@ -20,6 +20,7 @@ cdef Snapshot take_snapshot(Engine engine, CommitState state):
     snapshot.engine = engine
     snapshot.state = state
     snapshot.view = state.default_tree
+    snapshot.ended = False
     engine.snapshots += 1
     return snapshot
 
@@ -63,6 +64,9 @@ cdef class Snapshot(Reader):
 
     It pins its pages until it is closed or collected. Made by `Database.snapshot`.
     """
+
+    def __cinit__(self):
+        self.ended = True                      # until it is made
 
     def __init__(self):
         raise TypeError("snapshots are made by Database.snapshot()")

@@ -1,4 +1,4 @@
-# cython: language_level=3, autotestdict=False, auto_pickle=False, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
+# cython: language_level=3, autotestdict=False, auto_pickle=False, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False, nonecheck=True
 """Writing: see `writer.pxd` and the contract of `Tree` in the stub.
 
 On a database each method is one commit of its own; on a transaction it is part of that.
@@ -213,7 +213,6 @@ cdef class Writer(Reader):
         `batch`: entries per commit (on a database only; None: one commit). `progress(done, total)`: bytes of keys and
         values so far, total None until the last call, at most ten a second.
         """
-        cdef uint64_t count = 0
         if batch is not None:
             if not self.batches():
                 raise ValueError("batches need a database: a transaction is one commit")
@@ -243,7 +242,6 @@ class Meter:
     def count(self, pairs):
         """Pass the pairs on."""
         for key, value in pairs:
-            yield key, value
             self.entries += 1
             if self.progress is not None:
                 self.bytes += len(key) + len(value)
@@ -251,6 +249,7 @@ class Meter:
                 if now >= self.next_call:
                     self.next_call = now + 0.1
                     self.progress(self.bytes, None)
+            yield key, value
 
     def finish(self):
         """The last call: done == total."""

@@ -42,6 +42,8 @@ keys = st.one_of(st.sampled_from(FEW_KEYS), shaped_keys, shaped_keys, st.binary(
 bounds = st.one_of(st.none(), keys)
 prefixes = st.one_of(
     st.none(),
+    st.none(),
+    st.none(),
     st.sampled_from(
         [b"", b"a", b"a\0", b"common/", b"common/prefix/of/all/paths/07", b"n" * 500, b"\xff", b"0"]
     ),
@@ -57,25 +59,14 @@ sizes = st.one_of(
 values = st.builds(pattern, st.integers(0, 99), sizes)
 flags = st.booleans()
 
-# A step of a scripted transaction: what to do, in which tree, and with what.
+# A step of a scripted transaction: what to do, in which of its two trees, and with what.
 steps = st.tuples(
     st.sampled_from(
-        [
-            "put",
-            "put",
-            "put",
-            "update",
-            "delete",
-            "delete",
-            "range",
-            "fill",
-            "clear",
-            "drop",
-            "read",
-        ]
-        + ["savepoint", "savepoint", "keep", "fail", "undo"]
+        ["put"] * 4
+        + ["delete", "delete", "update", "range", "fill", "clear", "drop", "read"]
+        + ["savepoint", "savepoint", "savepoint", "keep", "fail", "undo", "undo"]
     ),
-    names,
+    st.sampled_from([0, 0, 0, 1]),
     keys,
     values,
 )

@@ -305,14 +305,22 @@ class TreeMachine(RuleBasedStateMachine):
     def drop(self, name: str) -> None:
         assert self.txn.drop(name) is self.model.drop(name)
 
-    @rule(script=st.lists(steps, min_size=3, max_size=30), end=st.integers(0, 3))
+    @rule(
+        trees=st.tuples(names, names),
+        script=st.lists(steps, min_size=12, max_size=40),
+        end=st.integers(0, 3),
+    )
     def scripted_transaction(
-        self, script: list[tuple[str, str | None, bytes, bytes]], end: int
+        self,
+        trees: tuple[str | None, str | None],
+        script: list[tuple[str, int, bytes, bytes]],
+        end: int,
     ) -> None:
         """Many steps in one transaction: savepoints nest and end in every way."""
         if self.txn is None:
             self.begin()
-        for what, name, key, value in script:
+        for what, tree, key, value in script:
+            name = trees[tree]
             if what == "put":
                 self.put(name, key, value)
             elif what == "update":
@@ -329,16 +337,16 @@ class TreeMachine(RuleBasedStateMachine):
                 self.drop(name)
             elif what == "read":
                 check_equal(self.tree(name), self.model.read(name))
-            elif what == "savepoint":
+            elif what == "savepoint" and len(self.savepoints) < 6:
                 self.savepoint()
             elif what in ("keep", "fail") and self.savepoints:
                 self.leave_savepoint(what == "fail")
             elif what == "undo" and self.savepoints:
                 self.rollback_savepoint()
         self.read_everything(False)
+        self.read_everything(True)
         if end == 0:
             self.rollback()
-            self.read_everything(True)
         elif end < 3:
             self.commit()
 

@@ -105,7 +105,7 @@ cdef int validate_branch(const uint8_t* page, uint32_t size, uint64_t limit, uin
     cdef const uint8_t* offsets = page + TREE_HEADER_SIZE + 28 * count
     cdef Separator separator, before
     cdef uint64_t child
-    if count < 2 or load16(page + 30) != 0 or load32(page + 36) != 0:
+    if count == 0 or load16(page + 30) != 0 or load32(page + 36) != 0:
         return DAMAGED
     if page[PAGE_LEVEL] == 0 or page[PAGE_LEVEL] > LEVEL_MAX:
         return DAMAGED

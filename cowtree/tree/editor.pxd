@@ -44,7 +44,8 @@ cdef struct Editor:
     int status
     Arena arena
     ItemList items
-    uint8_t* scratch[2]        # a page each
+    ItemList parents           # the branch above, while two of its children are evened out
+    uint8_t* scratch[3]        # a page each
     uint8_t* separator         # a key each
     uint8_t* separator_up
     uint8_t* last_leaf         # where the last insert went: ascending runs are recognised by it

@@ -7,20 +7,20 @@ from libc.string cimport memcpy, memset
 from posix.unistd cimport pread
 
 from cowtree.layout cimport (
-    ENTRY_KIND_MASK, ENTRY_RUN, KIND_BRANCH, KIND_LEAF, LEAF_ENTRY_HEADER, LEAF_SLOT_SIZE, PAGE_BIRTH, PAGE_KIND,
-    PAGE_LEVEL, BITMAP_SIZE, load64, run_page_count,
+    BITMAP_SIZE, BRANCH_SLOT_SIZE, ENTRY_KIND_MASK, ENTRY_RUN, KIND_BRANCH, KIND_LEAF, LEAF_ENTRY_HEADER, LEAF_SLOT_SIZE, PAGE_BIRTH, PAGE_KIND,
+    PAGE_LEVEL, load64, run_page_count,
 )
 from cowtree.pages.branch cimport (
     branch_child, branch_entries, branch_pages, branch_set_child, branch_set_counts, validate_branch,
 )
 from cowtree.pages.builder cimport Item, build_branch, build_leaf, gather_branch, gather_leaf
 from cowtree.pages.leaf cimport DAMAGED, entry_count, leaf_entry, validate_leaf
-from cowtree.storage.fault_guard cimport guarded_copy
-from cowtree.storage.page_file cimport SPACE_IO
+from cowtree.storage.fault_guard cimport guarded, guarded_copy
+from cowtree.storage.page_file cimport SPACE_IO, Space, space_is_verified
 from cowtree.tree.dirty_pages cimport (
     DirtyRun, arena_clear, arena_free_page, arena_free_run, arena_init, arena_page, header_of,
 )
-from cowtree.tree.view cimport DIRTY, dirty_page
+from cowtree.tree.view cimport DIRTY, admit_page, dirty_page
 
 
 cdef int editor_init(Editor* editor, const Space* space) except -1:
@@ -28,13 +28,17 @@ cdef int editor_init(Editor* editor, const Space* space) except -1:
     memset(editor, 0, sizeof(Editor))
     editor.items.capacity = 2 * (space.page_size // (LEAF_SLOT_SIZE + LEAF_ENTRY_HEADER)) + 8
     editor.items.items = <Item*>malloc(editor.items.capacity * sizeof(Item))
+    editor.parents.capacity = space.page_size // BRANCH_SLOT_SIZE + 8
+    editor.parents.items = <Item*>malloc(editor.parents.capacity * sizeof(Item))
     editor.scratch[0] = <uint8_t*>malloc(space.page_size)
     editor.scratch[1] = <uint8_t*>malloc(space.page_size)
+    editor.scratch[2] = <uint8_t*>malloc(space.page_size)
     editor.separator = <uint8_t*>malloc(space.page_size)
     editor.separator_up = <uint8_t*>malloc(space.page_size)
     arena_init(&editor.arena, space.page_size)
     if (
-        editor.items.items == NULL or editor.scratch[0] == NULL or editor.scratch[1] == NULL
+        editor.items.items == NULL or editor.parents.items == NULL
+        or editor.scratch[0] == NULL or editor.scratch[1] == NULL or editor.scratch[2] == NULL
         or editor.separator == NULL or editor.separator_up == NULL
     ):
         editor_release(editor)
@@ -63,6 +67,8 @@ cdef void editor_release(Editor* editor) noexcept nogil:
     free(editor.items.items)
     free(editor.scratch[0])
     free(editor.scratch[1])
+    free(editor.scratch[2])
+    free(editor.parents.items)
     free(editor.separator)
     free(editor.separator_up)
     free(editor.retired)
@@ -208,6 +214,18 @@ cdef uint8_t* new_page(Editor* editor) noexcept nogil:
     return page
 
 
+cdef struct Admission:
+    const Space* space
+    uint64_t number
+    uint64_t limit
+    uint32_t offset
+
+
+cdef int run_admit(void* argument) noexcept nogil:
+    cdef Admission* admission = <Admission*>argument
+    return admit_page(admission.space, admission.number, admission.offset, admission.limit)
+
+
 cdef int copy_page(
     Editor* editor, uint64_t reference, uint32_t level, uint32_t offset, uint64_t limit, uint8_t* into
 ) noexcept nogil:
@@ -216,12 +234,24 @@ cdef int copy_page(
     cdef const Space* space = editor.space
     cdef uint32_t size = space.usable_size - offset
     cdef uint8_t* target = into
+    cdef Admission admission
     cdef int status
     if reference & DIRTY:
         memcpy(into, dirty_page(reference), size)
         return 0
     if offset:
         target = editor.scratch[0]
+    # A page met here for the first time is verified first: damage must not be copied under a new checksum.
+    if reference >= editor.limit:
+        return fail(editor, DAMAGED, reference)
+    if not space_is_verified(space, reference):
+        admission.space = space
+        admission.number = reference
+        admission.offset = offset
+        admission.limit = limit
+        status = guarded(run_admit, &admission, space.base, space.base + (space.page_limit << space.shift))
+        if status < 0:
+            return fail(editor, status, reference)
     status = guarded_copy(
         target, space.base + (reference << space.shift) + offset, size,
         space.base, space.base + (space.page_limit << space.shift),

@@ -3,8 +3,8 @@
 
 After entries are gone, `mend` walks down from the root along a key. A page on the way that is less than a third full
 is merged with a neighbour, or, where both together are more than a page, evened out with it; then the walk starts
-again, because the parent may have become too empty in turn. Each round has one page less or one page too empty less,
-so it ends.
+again, because the parent may have become too empty in turn. The rounds are bounded: entries of very unequal size may
+be evened out for ever.
 """
 
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
@@ -206,8 +206,10 @@ cdef bint too_empty(const uint8_t* page, uint32_t size, uint32_t level) noexcept
 cdef int mend(Editor* editor, Tree* tree, const uint8_t* key, uint32_t key_size) noexcept nogil:
     """Merge or even out the pages along the path to `key` that are too empty; collapse the root. O(log n)."""
     cdef int status = CHANGED
+    cdef uint32_t rounds = 4 * (tree.level + 2)
     cdef uint8_t* root
-    while status == CHANGED:
+    while status == CHANGED and rounds:
+        rounds -= 1
         if tree.root == 0:
             return 0
         root = own_root(editor, tree)
@@ -224,7 +226,7 @@ cdef int mend(Editor* editor, Tree* tree, const uint8_t* key, uint32_t key_size)
             continue
         status = mend_path(editor, tree, root, key, key_size)
         editor.version += 1
-    return status
+    return status if status < 0 else 0
 
 
 cdef int mend_path(
@@ -308,21 +310,31 @@ cdef int mend_child(
     """Child `slot` of `parent` (at `level`) is too empty: drop, merge, or even out with a neighbour."""
     cdef uint32_t size = editor.space.usable_size
     cdef uint32_t count = entry_count(parent)
-    cdef uint32_t left, total
-    cdef int left_count
-    cdef bint runs
-    cdef uint8_t* page
     cdef uint64_t pages = 0
+    cdef int status = UNCHANGED
     if branch_entries(parent, count, slot) == 0:
         if drop_if_empty(editor, parent, level, slot, &pages) < 0:
             return editor.status
         tree.pages -= pages
         add_counts(tree, path, level + 1, 0, -<int64_t>pages)
         return CHANGED
-    if count < 2:
-        return UNCHANGED                           # the parent itself is mended first
-    left = slot - 1 if slot else 0
-    runs = has_runs(branch_child(parent, left)) or has_runs(branch_child(parent, left + 1))
+    if slot > 0:
+        status = join_children(editor, tree, path, parent, level, slot - 1)
+    if status == UNCHANGED and slot + 1 < count:
+        status = join_children(editor, tree, path, parent, level, slot)
+    return status
+
+
+cdef int join_children(
+    Editor* editor, Tree* tree, Path* path, uint8_t* parent, uint32_t level, uint32_t left
+) noexcept nogil:
+    """Merge child `left` of `parent` with the next, or even the two out."""
+    cdef uint32_t size = editor.space.usable_size
+    cdef uint32_t count = entry_count(parent)
+    cdef uint32_t total
+    cdef int left_count
+    cdef bint runs = has_runs(branch_child(parent, left)) or has_runs(branch_child(parent, left + 1))
+    cdef uint8_t* page
     left_count = gather_pair(editor, parent, left, level - 1)
     if left_count < 0:
         return left_count
@@ -359,22 +371,26 @@ cdef int even_out(
     cdef uint32_t size = editor.space.usable_size
     cdef uint32_t least = 1 if level == 1 else 2
     cdef uint32_t split = choose_split(&editor.items, size, level == 1, least, 0)
-    cdef uint32_t separator_size, prefix, i
-    cdef uint64_t entries, pages
+    cdef uint32_t separator_size, i
     cdef uint8_t* page
-    cdef Separator old
+    cdef Item* item
     if split == 0 or split == left_count:
         return UNCHANGED
     if level == 1:
         separator_size = common_prefix(&editor.items.items[split - 1], &editor.items.items[split]) + 1
     else:
         separator_size = item_key_size(&editor.items.items[split])
-    branch_separator(parent, size, left + 1, &old)
-    prefix = prefix_size(parent)
-    # Worst case: the new separator does not share the parent's prefix, so that every one grows by it.
-    if separator_size + prefix * entry_count(parent) > branch_free(parent) + old.suffix_size:
-        return UNCHANGED
     copy_key(&editor.items.items[split], 0, separator_size, editor.separator_up)
+    memcpy(editor.scratch[2], parent, size)
+    editor.parents.count = 0
+    gather_branch(&editor.parents, editor.scratch[2], size, NULL, 0)
+    item = &editor.parents.items[left + 1]
+    item.lead = NULL
+    item.lead_size = 0
+    item.rest = editor.separator_up
+    item.rest_size = separator_size
+    if branch_size(&editor.parents, 0, editor.parents.count) > size:
+        return UNCHANGED
     for i in range(2):
         if own_emptied(editor, parent, left + i, &page) < 0:
             return editor.status
@@ -383,14 +399,8 @@ cdef int even_out(
         else:
             build_branch(page, size, level - 1, &editor.items, split if i else 0, editor.items.count if i else split)
         header_of(page).has_runs = runs
-        page_totals(page, size, level - 1, editor.space.page_size, &entries, &pages)
-        branch_set_counts(parent, left + i, entries, pages)
-    memcpy(editor.scratch[0], parent, size)
-    editor.items.count = 0
-    gather_branch(&editor.items, editor.scratch[0], size, NULL, 0)
-    editor.items.items[left + 1].lead = NULL
-    editor.items.items[left + 1].lead_size = 0
-    editor.items.items[left + 1].rest = editor.separator_up
-    editor.items.items[left + 1].rest_size = separator_size
-    build_branch(parent, size, level, &editor.items, 0, editor.items.count)
+        item = &editor.parents.items[left + i]
+        item.child = DIRTY | <uint64_t><size_t>page
+        page_totals(page, size, level - 1, editor.space.page_size, &item.entries, &item.pages)
+    build_branch(parent, size, level, &editor.parents, 0, editor.parents.count)
     return CHANGED
