@@ -98,7 +98,7 @@ cdef class Database(Writer):
         cdef Engine engine = self.live()
         if self.readonly:
             raise ReadOnlyError(f"{self.handle_path}: the database is open read-only")
-        return begin_session(engine, self.timeout, self.write_memory)
+        return begin_session(engine, self.timeout, self.write_memory, self)
 
     cdef int leave(self, Session session, bint ok) except -1:
         if ok:
@@ -124,7 +124,7 @@ cdef class Database(Writer):
             raise TypeError(f"a note is bytes, not {type(note).__name__}")
         wait = self.timeout if timeout is DEFAULT else check_timeout(timeout)
         transaction = make_transaction(
-            begin_session(engine, wait, self.write_memory), self.durable if sync is DEFAULT else bool(sync), bytes(note)
+            begin_session(engine, wait, self.write_memory, self), self.durable if sync is DEFAULT else bool(sync), bytes(note)
         )
         self.transactions = [known for known in self.transactions if known() is not None]
         self.transactions.append(weakref.ref(transaction))
@@ -194,7 +194,9 @@ cdef class Database(Writer):
             return
         for reference in self.transactions:
             transaction = reference()
-            if transaction is not None and (<Transaction>transaction).session.active:
+            if transaction is not None and (<Transaction>transaction).session.active and not (
+                <Transaction>transaction
+            ).session.busy:
                 (<Transaction>transaction).session.rollback()
         registry.release(self.engine)
 

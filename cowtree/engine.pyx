@@ -23,9 +23,10 @@ from posix.unistd cimport pread
 from cowtree.layout cimport load64
 from cowtree.storage.commit_record cimport FLAG_EMBEDDED, CommitRecord, TreeReference
 from cowtree.storage.devices cimport Device, iovec
-from cowtree.storage.fault_guard cimport guarded_copy
+from cowtree.storage.fault_guard cimport guarded_copy, install_guard
 from cowtree.storage.file_lock cimport FileLock, fork_generation, published_pages, same_file
 from cowtree.storage.page_file cimport PageFile, PageSpace, Space, space_clear_verified_from
+from cowtree.tree.cursor cimport TreeSource
 from cowtree.tree.view cimport TreeView
 
 from cowtree.errors import ClosedError, CommitUncertainError, LockTimeoutError, ReadOnlyError, TransactionError
@@ -67,6 +68,7 @@ cdef class Engine:
             PyThread_free_lock(self.sync_lock)
 
     def __init__(self, PageFile file not None, lock, path, boot, bint copy_on_write):
+        install_guard()
         self.file = file
         self.lock = lock
         self.path = path
@@ -207,8 +209,10 @@ cdef class Engine:
             ) from self.poison
         return 0
 
-    def begin_write(self, timeout):
+    def begin_write(self, timeout, TreeSource handle):
         """Become the one writer: mutex, process lock, newest tip. `timeout` in seconds, None = for ever.
+
+        Closing `handle`, through which the caller waits, ends the wait.
 
         Raises LockTimeoutError, ReadOnlyError, ClosedError, CommitUncertainError, and TransactionError when this
         thread has a transaction open on the file already.
@@ -223,15 +227,16 @@ cdef class Engine:
         if not self.writer.acquire(False):
             self.writers_waiting += 1
             try:
-                if not self.writer.acquire(timeout=-1 if timeout is None else timeout):
-                    raise LockTimeoutError(f"{self.path}: another transaction was open for {timeout} s")
+                while not self.writer.acquire(timeout=self.next_pause(0.05, deadline, timeout)):
+                    handle.check_open()
             finally:
                 self.writers_waiting -= 1
         try:
+            handle.check_open()
             self.require_usable()
             if self.lock is not None:
                 if not self.lock.held:
-                    self.acquire_process_lock(deadline, timeout)
+                    self.acquire_process_lock(deadline, timeout, handle)
                     self.after_acquiring()
                 self.require_same_file()
             self.owner = me
@@ -240,7 +245,16 @@ cdef class Engine:
             self.writer.release()
             raise
 
-    def acquire_process_lock(self, deadline, timeout):
+    def next_pause(self, pause, deadline, timeout):
+        """How long to wait before looking again; LockTimeoutError at the deadline."""
+        if deadline is None:
+            return pause
+        left = deadline - time.monotonic()
+        if left <= 0:
+            raise LockTimeoutError(f"{self.path}: another writer had the lock for {timeout} s")
+        return min(pause, left)
+
+    def acquire_process_lock(self, deadline, timeout, TreeSource handle):
         """Take the writer byte; polls, because byte-range locks are unfair and know no timeout."""
         if self.lock.try_acquire():
             return
@@ -248,12 +262,8 @@ cdef class Engine:
         self.lock.set_waiting(True)
         try:
             while not self.lock.try_acquire():
-                if deadline is not None:
-                    left = deadline - time.monotonic()
-                    if left <= 0:
-                        raise LockTimeoutError(f"{self.path}: another process held the lock for {timeout} s")
-                    pause = min(pause, left)
-                time.sleep(pause)
+                time.sleep(self.next_pause(pause, deadline, timeout))
+                handle.check_open()
                 pause = min(pause * 1.5, 0.005)
         finally:
             self.lock.set_waiting(False)
@@ -522,14 +532,23 @@ cdef class Engine:
         """The last handle is gone: sync, cut the tail, note the clean close, let go of the file."""
         if self.closed:
             return
+        if fork_generation() != self.fork_mark:
+            self.closed = True                     # the parent's; its mutexes may be held by threads of the parent
+            return
+        # A commit of another thread ends first; who waits behind it finds the engine closed.
+        self.writer.acquire()
+        with nogil:
+            PyThread_acquire_lock(self.sync_lock, WAIT_LOCK)
         try:
-            if self.wrote and not self.anonymous and self.poison is None and fork_generation() == self.fork_mark:
+            if self.wrote and not self.anonymous and self.poison is None:
                 self.close_cleanly()
         finally:
             self.closed = True
             if self.lock is not None:
                 self.lock.close()
             self.file.close()
+            PyThread_release_lock(self.sync_lock)
+            self.writer.release()
 
     def close_cleanly(self):
         cdef CommitState tip = self.published

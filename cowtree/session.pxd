@@ -86,5 +86,5 @@ cdef class Session:
     cdef int close_savepoint(self, int depth, bint keep) except -1
 
 
-cdef Session begin_session(Engine engine, object timeout, uint64_t write_memory)
+cdef Session begin_session(Engine engine, object timeout, uint64_t write_memory, TreeSource handle)
 cdef object tree_record_view(bytes record, TreeView* view)

@@ -125,12 +125,12 @@ cdef object tree_record_view(bytes record, TreeView* view):
     return fields
 
 
-cdef Session begin_session(Engine engine, object timeout, uint64_t write_memory):
+cdef Session begin_session(Engine engine, object timeout, uint64_t write_memory, TreeSource handle):
     """Begin to write: waits for the lock; builds on the newest appended commit."""
     cdef Session session
     cdef CommitState base
     cdef uint64_t commit_id
-    engine.begin_write(timeout)
+    engine.begin_write(timeout, handle)
     try:
         session = Session.__new__(Session)
         base = engine.appended
@@ -252,9 +252,13 @@ cdef class Session:
         status = guarded(run_copy_leaf, &request, space.base, space.base + (space.page_limit << space.shift))
         if status >= 0:
             status = leaf_entry(copy, request.at.size, path.slots[0], &entry)
-        if status < 0:
-            raise_status(self.engine.path, path.pages[0], status)
-        return value_bytes(&view, &entry, self.engine.path)
+        try:
+            if status < 0:
+                raise_status(self.engine.path, path.pages[0], status)
+            return value_bytes(&view, &entry, self.engine.path)
+        except BaseException:
+            self.failed = True
+            raise
 
     cdef object end_item(self, WriteTree tree, bint last):
         """The first or last (key, value), or None."""

@@ -83,9 +83,8 @@ cdef class Writer(Reader):
         found = self.get(key, MISSING)
         if found is not MISSING:
             return found
-        default = as_bytes(default, "value")
         found = self._exchange(key, default, False)
-        return default if found is None else found
+        return as_bytes(default, "value") if found is None else found
 
     def _exchange(self, key, value, bint overwrite):
         """The present value or None; stores `value` if there is none, or if `overwrite`."""

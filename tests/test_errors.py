@@ -13,7 +13,6 @@ import pytest
 
 import cowtree
 
-MAP_NORESERVE = getattr(mmap, "MAP_NORESERVE", 0x4000)
 
 
 class NotABuffer:

@@ -73,6 +73,10 @@ cdef class RangeIterator(LeafWalk):
     cdef bytes last_key                # given last; kept for a source that is changing
     cdef int64_t end                   # forward: one past the last slot; reverse: the lowest slot
 
+    cdef object error                  # what ended it before its time
+
+    cdef bint advance(self) except -1
+    cdef object present(self)
     cdef int load_first(self) except -1
     cdef int load_next(self) except -1
     cdef int bound(self) except -1

@@ -319,30 +319,48 @@ cdef class RangeIterator(LeafWalk):
         return self
 
     def __next__(self):
-        cdef Entry entry
-        cdef uint32_t slot
-        cdef bytes key
         self.source.check_open()
         if self.finished:
+            if self.error is not None:
+                raise self.error               # a walk that met damage never ends as if all had been seen
             raise StopIteration
+        try:
+            if not self.advance():
+                self.finished = True
+                self.pinned = None
+                raise StopIteration
+            return self.present()
+        except StopIteration:
+            raise
+        except BaseException as error:
+            if isinstance(error, Exception):
+                self.finished = True
+                self.error = error
+            raise
+
+    cdef bint advance(self) except -1:
+        """Come to stand on the next entry of the range; False at its end."""
         if not self.started:
             self.load_first()
         elif self.source.changing and self.version != self.source.version():
             self.load_next()
         while True:
             if self.slot < 0:
-                self.finished = True
-                self.pinned = None
-                raise StopIteration
+                return False
             if (self.slot >= self.end) if self.reverse else (self.slot < self.end):
-                break
+                return True
             if self.last_leaf:
                 self.slot = -1
             else:
                 self.move(BACKWARD if self.reverse else FORWARD, NULL, 0, 0)
                 if self.slot >= 0:
                     self.bound()
-        slot = <uint32_t>self.slot
+
+    cdef object present(self):
+        """What the iterator yields for the entry it stands on; steps past it."""
+        cdef Entry entry
+        cdef bytes key
+        cdef uint32_t slot = <uint32_t>self.slot
         self.slot += -1 if self.reverse else 1
         if self.slot < 0:                          # the first entry of a leaf, backwards
             self.slot = 0
