@@ -66,7 +66,8 @@ cdef class Engine:
     cdef CommitState newest(self)
     cdef CommitState refresh(self)
     cdef int require_usable(self) except -1
-    cdef int append(self, CommitState state, bint durable) except -1
+    cdef bint may_write_durably(self, uint64_t end) noexcept
+    cdef int append(self, CommitState state, bint durable, bint synced) except -1
     cdef int make_durable(self, uint64_t sequence) except -1
     cdef int publish(self, CommitState state) except -1
     cdef int cover_unsynced(self, CommitState state) except -1

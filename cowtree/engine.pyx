@@ -238,7 +238,8 @@ cdef class Engine:
                 if not self.lock.held:
                     self.acquire_process_lock(deadline, timeout, handle)
                     self.after_acquiring()
-                self.require_same_file()
+                else:
+                    self.require_same_file()
             self.owner = me
         except BaseException:
             self.release_if_idle()
@@ -325,30 +326,48 @@ cdef class Engine:
 
     # -- commits ------------------------------------------------------------------------------------------------------
 
-    cdef int append(self, CommitState state, bint durable) except -1:
+    cdef bint may_write_durably(self, uint64_t end) noexcept:
+        """May the commit that ends at page `end` be written and synced in one call, while it holds the writer mutex?
+
+        Only when nobody could share the sync, and where the file need not grow.
+        """
+        return (
+            not self.anonymous and self.writers_waiting == 0 and self.syncs_pending == 0
+            and self.appended is self.published and end <= self.zero_upto
+            and self.durable_sequence == self.published.record.fields.sequence
+        )
+
+    cdef int append(self, CommitState state, bint durable, bint synced) except -1:
         """The pages of `state` are in the file: hand the writer mutex on, then sync or publish."""
         cdef uint64_t sequence = state.record.fields.sequence
-        cdef bint in_order
+        cdef bint alone = self.published.record.fields.sequence + 1 == sequence
+        cdef bint held = True                      # the writer mutex
         self.appended = state
         self.wrote = True
         if state.end > self.zero_upto:
             self.zero_upto = 0
         self.syncs_pending += 1
         try:
-            in_order = self.published.record.fields.sequence + 1 == sequence
-            if not durable and in_order and not self.anonymous:
-                self.cover_unsynced(state)
-            if self.anonymous or (not durable and in_order):
+            if synced:
+                self.durable_sequence = sequence
                 self.publish(state)
-                self.owner = None
-                self.writer.release()
-                return 0
+            elif alone and not durable:
+                if not self.anonymous:
+                    self.cover_unsynced(state)
+                self.publish(state)
+            elif self.anonymous:
+                self.publish(state)
+            held = False
             self.owner = None
             self.writer.release()
             # Also an unsynced commit waits here when an earlier one is still being synced: published is published in
             # order, and only after its sync.
-            self.make_durable(sequence)
+            if self.published.record.fields.sequence < sequence or (durable and not self.anonymous and not synced):
+                self.make_durable(sequence)
         finally:
+            if held:
+                self.owner = None
+                self.writer.release()
             self.syncs_pending -= 1
             if self.owner is None and self.writer.acquire(False):
                 self.release_if_idle()

@@ -49,7 +49,7 @@ cdef class Session:
     cdef bint active
     cdef bint failed                       # only a rollback is left
     cdef bint writing                      # the range has been begun
-    cdef bint durable
+    cdef bint synced                       # its write was its sync
     cdef bint busy                         # another thread is in the middle of a commit
     cdef bint changed
     cdef uint64_t write_memory

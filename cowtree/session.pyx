@@ -555,7 +555,7 @@ cdef class Session:
         engine.next_commit_id = 0
         # From here on it is success or uncertain.
         self.end()
-        engine.append(state, durable)
+        engine.append(state, durable, self.synced)
         return self.commit_id
 
     cdef int write_trees(self) except -1:
@@ -665,7 +665,21 @@ cdef class Session:
             raise AssertionError("the parts of a commit page exceed it")
         if fields.embedded_offset:
             commit_set_embedded(page, offset, &fields.default_tree)
-        writer.finish(page)
+        # Alone, and inside the prefilled tail, the write is its own sync: one call, of just that range (D5).
+        self.synced = (
+            durable and not fields.flags & FLAG_PRESYNCED and not writer.pages_written
+            and self.engine.may_write_durably(writer.first_page + fields.page_count)
+        )
+        writer.durable = self.synced
+        try:
+            writer.finish(page)
+        except BaseException as error:
+            if not self.synced:
+                raise
+            self.engine.poison_from(error)
+            raise CommitUncertainError(
+                f"{self.engine.path}: the sync of this commit failed ({error}); it is unknown whether it is on the disk"
+            ) from error
         # Nothing below may fail without the engine knowing what is in the file: the caller cuts back.
         state = self.engine.state_of(decode_commit(
             page, self.engine.file.page_size, writer.first_page, self.engine.file.uuid_bytes,
@@ -685,7 +699,8 @@ cdef class Session:
             return 0
         if wrote:
             self.work.writer.abort()
-            engine.cut_back()
+            if engine.poison is None:
+                engine.cut_back()
         self.end()
         engine.finish_write()
         return 0
