@@ -14,7 +14,6 @@ import pytest
 import cowtree
 
 
-
 class NotABuffer:
     """An object of no type that the package could know."""
 
