@@ -41,12 +41,12 @@ test-quick: $(VENV)/test-tools
 lint: $(VENV)/dev-tools
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/cython-lint cowtree
+	PATH="$(BIN):$$PATH" cython-lint cowtree
 
 types: $(VENV)/dev-tools
 	cd tests && $(BIN)/python -P -m mypy --strict -p cowtree
 	$(BIN)/python -P -m pyright --pythonpath $(BIN)/python cowtree
-	cd tests && $(BIN)/python -P -m mypy.stubtest --ignore-disjoint-bases --allowlist stubtest-allowlist.txt cowtree
+	cd tests && $(BIN)/python -P -m mypy.stubtest --ignore-disjoint-bases --ignore-unused-allowlist --concise --allowlist stubtest-allowlist.txt cowtree
 
 bench: $(VENV)/bench-tools
 	$(BIN)/python -m bench

@@ -35,7 +35,11 @@ def run(
     print(f"{platform.platform()}, Python {platform.python_version()}, {os.cpu_count()} cores")
     names = [engine.name for engine in engines]
     ratio = "cowtree" in names and "lmdb" in names
-    print(f"{'workload':<26}" + "".join(f"{name:>30}" for name in names) + (" speed ratio" if ratio else ""))
+    print(
+        f"{'workload':<26}"
+        + "".join(f"{name:>30}" for name in names)
+        + (" speed ratio" if ratio else "")
+    )
     results = {}
     for workload in workloads:
         times = _measure(workload, engines, data, repeat, folder)
@@ -138,7 +142,9 @@ def _folders(engines: list[Engine], folder: str | None) -> Iterator[dict[str, st
         shutil.rmtree(root, ignore_errors=True)
 
 
-def _report(results: dict[str, dict[str, list[float]]], keys: int, repeat: int) -> dict[str, object]:
+def _report(
+    results: dict[str, dict[str, list[float]]], keys: int, repeat: int
+) -> dict[str, object]:
     import cowtree
 
     return {

@@ -12,14 +12,14 @@ from libc.string cimport memcpy
 
 from cowtree.engine cimport CommitState
 from cowtree.layout cimport (
-    BITMAP_SIZE, ENTRY_RUN, FIRST_RECORD_PAGE, KIND_BRANCH, KIND_COMMIT, KIND_LEAF, PAGE_BIRTH, PAGE_KIND, PAGE_LEVEL, load64,
-    run_page_count,
+    BITMAP_SIZE, ENTRY_RUN, FIRST_RECORD_PAGE, KIND_BRANCH, KIND_LEAF, PAGE_BIRTH, PAGE_KIND, PAGE_LEVEL,
+    load64, run_page_count,
 )
 from cowtree.pages.branch cimport (
     Separator, branch_child, branch_children, branch_entries, branch_pages, branch_separator, validate_branch,
 )
 from cowtree.pages.leaf cimport Entry, entry_count, leaf_entry, prefix_size, validate_leaf
-from cowtree.storage.fault_guard cimport FAULT, guarded
+from cowtree.storage.fault_guard cimport guarded
 from cowtree.storage.page_file cimport PageFile, Space, bit_clear, space_check_page, space_check_run, space_error
 from cowtree.tree.cursor cimport entry_key
 from cowtree.tree.view cimport TreeView

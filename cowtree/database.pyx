@@ -7,7 +7,7 @@ import weakref
 from cowtree.engine cimport CommitState, Engine
 from cowtree.layout cimport key_size_max
 from cowtree.session cimport Session, WriteTree, begin_session
-from cowtree.snapshot cimport Snapshot, fill_named, take_snapshot, tree_names
+from cowtree.snapshot cimport fill_named, take_snapshot, tree_names
 from cowtree.storage.file_lock cimport fork_generation
 from cowtree.transaction cimport Transaction, make_transaction
 from cowtree.tree.view cimport TreeView

@@ -73,4 +73,5 @@ cdef class Engine:
     cdef int cover_unsynced(self, CommitState state) except -1
     cdef int prefill(self) except -1
     cdef uint64_t checkpoint_words(self) except? 0
+    cdef uint64_t word_at(self, uint64_t offset) except? 0
     cdef CommitState state_of(self, CommitRecord record)

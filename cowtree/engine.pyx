@@ -11,21 +11,19 @@ import os
 import threading
 import time
 
-from cpython.mem cimport PyMem_Free, PyMem_Malloc
 from cpython.pythread cimport (
     WAIT_LOCK, PyThread_acquire_lock, PyThread_allocate_lock, PyThread_free_lock, PyThread_release_lock,
 )
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
-from libc.string cimport memset
 from posix.unistd cimport pread
 
 from cowtree.layout cimport load64
 from cowtree.storage.commit_record cimport FLAG_EMBEDDED, CommitRecord, TreeReference
-from cowtree.storage.devices cimport Device, iovec
+from cowtree.storage.devices cimport iovec
 from cowtree.storage.fault_guard cimport guarded_copy, install_guard
-from cowtree.storage.file_lock cimport FileLock, fork_generation, published_pages, same_file
-from cowtree.storage.page_file cimport PageFile, PageSpace, Space, space_clear_verified_from
+from cowtree.storage.file_lock cimport fork_generation, published_pages, same_file
+from cowtree.storage.page_file cimport PageFile, Space, space_clear_verified_from
 from cowtree.tree.cursor cimport TreeSource
 from cowtree.tree.view cimport TreeView
 
@@ -99,7 +97,7 @@ cdef class Engine:
             record.fields.embedded_offset if record.fields.flags & FLAG_EMBEDDED else 0,
         )
         fill_view(&state.catalogue, &state.space.space, &record.fields.catalogue, state.end, 0)
-        state.tail_in_file = self.file.device.size() >= (state.end + 1) << self.file.shift
+        state.tail_in_file = False             # not looked up yet
         return state
 
     cdef CommitState newest(self):
@@ -238,8 +236,6 @@ cdef class Engine:
                 if not self.lock.held:
                     self.acquire_process_lock(deadline, timeout, handle)
                     self.after_acquiring()
-                else:
-                    self.require_same_file()
             self.owner = me
         except BaseException:
             self.release_if_idle()
@@ -273,8 +269,9 @@ cdef class Engine:
         """With the writer byte held and nothing published yet: learn the tip, then vouch for it."""
         cdef CommitState state
         try:
-            self.require_same_file()
+            # What follows this in a session checks the path again before it writes.
             if not self.trusted_tail or self.tail_changed():
+                self.require_same_file()
                 self.recover()
             if self.volatile_bound and self.checkpoint_words() != self.slot_words:
                 self.volatile_bound = 0            # another process wrote a slot since: it may not cover us (I8)
@@ -287,11 +284,21 @@ cdef class Engine:
 
     def tail_changed(self):
         """Did another process write behind our tip since we released the lock?"""
-        cdef uint8_t word[8]
         cdef CommitState state = self.published
-        if pread(self.file.device.fd, word, 8, state.end << self.file.shift) != 8:
-            return False
-        return load64(word) != 0
+        return self.word_at(state.end << self.file.shift) != 0
+
+    cdef uint64_t word_at(self, uint64_t offset) except? 0:
+        """Eight bytes of the file; 0 beyond its end. From memory where it is mapped: no system call."""
+        cdef uint8_t word[8]
+        cdef const Space* space = &self.published.space.space
+        cdef const uint8_t* at = space.base + offset
+        if not space.mirrored and offset + 8 <= space.page_limit << space.shift:
+            if guarded_copy(word, at, 8, at, at + 8) == 0:
+                return load64(word)
+            return 0
+        if pread(self.file.device.fd, word, 8, offset) != 8:
+            return 0
+        return load64(word)
 
     def require_same_file(self):
         """The path must still name this file: rename, unlink and restore are noticed before anything is written."""
@@ -420,7 +427,6 @@ cdef class Engine:
         cdef CommitState tip = self.published
         cdef bytes zeros = bytes(self.file.page_size)
         cdef iovec piece
-        cdef uint64_t page
         self.poison = error
         space_clear_verified_from(&tip.space.space, tip.end)
         piece.iov_base = <void*><const char*>zeros
@@ -468,13 +474,8 @@ cdef class Engine:
 
     cdef uint64_t checkpoint_words(self) except? 0:
         """The checksums of both slots of page 1, mixed: changes when any process writes one."""
-        cdef uint8_t words[16]
         cdef uint64_t at = self.file.page_size
-        if pread(self.file.device.fd, words, 8, at) != 8 or pread(
-            self.file.device.fd, words + 8, 8, at + self.file.page_size // 2
-        ) != 8:
-            return 1
-        return load64(words) ^ (load64(words + 8) * 3)
+        return self.word_at(at) ^ (self.word_at(at + self.file.page_size // 2) * 3)
 
     cdef int prefill(self) except -1:
         """After the acknowledgement of a small durable commit: keep allocated zeros ahead of the tip (D5).
@@ -537,7 +538,6 @@ cdef class Engine:
 
     def sync(self):
         """Make every commit so far durable."""
-        cdef uint64_t sequence
         self.require_usable()
         if self.anonymous:
             return

@@ -47,7 +47,9 @@ def as_bytes(value: object, what: str) -> bytes:
 
 def wrong_type(value: object, what: str) -> TypeError:
     """The TypeError for a key or value that is not bytes-like."""
-    codec = {str: "Text", int: "Int", bool: "Int", float: "Float", tuple: "Tuple"}.get(type(value), "MsgPack")
+    codec = {str: "Text", int: "Int", bool: "Int", float: "Float", tuple: "Tuple"}.get(
+        type(value), "MsgPack"
+    )
     if what == "key" and codec == "MsgPack":
         codec = "Tuple"
     if what == "value" and codec in ("Tuple", "Int", "Float"):

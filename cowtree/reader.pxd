@@ -26,7 +26,6 @@ cdef class Reader(TreeSource):
     cdef tuple span(self, object start, object stop, object prefix, bint include_start, bint include_stop)
 
 
-
 cdef class FixedSource(Reader):
     """One state of a tree, pinned; it ends with the handle it was made from."""
 

@@ -5,21 +5,20 @@ import operator
 
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
-from cowtree.layout cimport ENTRY_INLINE, ENTRY_RUN, RUN_HEADER_SIZE, load64
+from cowtree.layout cimport ENTRY_INLINE
 from cowtree.pages.leaf cimport ABSENT, DAMAGED, FOUND, Entry, leaf_entry
 from cowtree.storage.fault_guard cimport guarded
-from cowtree.storage.page_file cimport Space
 from cowtree.tree.cursor cimport (
-    MODE_ITEMS, MODE_KEYS, MODE_VALUES, Cursor, LeafWalk, RangeIterator, TreeSource, raise_status, range_iterator,
-    guarded_value, run_buffer, value_bytes,
+    MODE_ITEMS, MODE_KEYS, Cursor, RangeIterator, TreeSource, raise_status, range_iterator, guarded_value,
+    run_buffer, value_bytes,
 )
 from cowtree.tree.search cimport rank_of, tree_find
-from cowtree.tree.view cimport DIRTY, PageView, TreeView
+from cowtree.tree.view cimport PageView, TreeView
 
-from cowtree.options import DEFAULT, as_bytes, wrong_type
+from cowtree.options import as_bytes, wrong_type
 from cowtree.views import ItemsView, KeysView, ValuesView, prefix_end
 
 cdef struct RankRequest:
@@ -63,8 +62,6 @@ cdef class Reader(TreeSource):
         cdef Entry entry
         cdef Py_buffer buffer
         cdef bint exact = PyBytes_CheckExact(key)
-        cdef object pinned
-        cdef object result
         cdef int status
         if exact:
             request.key = <const uint8_t*>PyBytes_AS_STRING(key)
@@ -81,7 +78,7 @@ cdef class Reader(TreeSource):
             request.key = <const uint8_t*>buffer.buf
             request.key_size = <uint32_t>min(buffer.len, 65537)
         try:
-            pinned = self.pin(&view)
+            _pinned = self.pin(&view)
             if view.root == 0:
                 status = ABSENT
             else:
@@ -129,7 +126,7 @@ cdef class Reader(TreeSource):
 
     def __len__(self):
         cdef TreeView view
-        pinned = self.pin(&view)
+        _pinned = self.pin(&view)
         return view.entries if view.root else 0
 
     def __bool__(self):
@@ -207,7 +204,7 @@ cdef class Reader(TreeSource):
         cdef TreeView view
         cdef bint found = False
         cdef uint64_t low, high
-        pinned = self.pin(&view)
+        _pinned = self.pin(&view)
         if view.root == 0:
             return 0, 0
         low = 0
@@ -267,7 +264,7 @@ cdef class Reader(TreeSource):
         cdef TreeView view
         cdef bint found
         cdef bytes target = as_bytes(key, "key")
-        pinned = self.pin(&view)
+        _pinned = self.pin(&view)
         return self.rank_in(&view, target, &found) if view.root else 0
 
     def count(self, start=None, stop=None, *, prefix=None):

@@ -87,9 +87,7 @@ def engine_for(
         return engine
 
 
-def _open(
-    path: str, readonly: bool, mapped: bool, any_file_system: bool, trace: object
-) -> Engine:
+def _open(path: str, readonly: bool, mapped: bool, any_file_system: bool, trace: object) -> Engine:
     if os.path.getsize(path) == 0:
         raise FormatError(f"{path}: an empty file, not a cowtree database")
     device = open_device(path, readonly=readonly, trace=trace)

@@ -1,90 +1,20 @@
-"""A write session: trees being edited, from begin_write to commit or rollback. What transactions are made of."""
+"""A write session: changes that become a commit, or none. What transactions are made of."""
 
-from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.stdint cimport uint64_t
 
+from cowtree.changes cimport Changes, WriteTree
 from cowtree.engine cimport CommitState, Engine
-from cowtree.storage.commit_record cimport TreeReference
-from cowtree.storage.page_file cimport PageSpace, Space
-from cowtree.storage.range_writer cimport RangeWriter
-from cowtree.storage.retired_list cimport RetiredEncoder
 from cowtree.tree.cursor cimport TreeSource
-from cowtree.tree.editor cimport Editor, Tree
-from cowtree.tree.search cimport Path
-from cowtree.tree.view cimport TreeView
 
 
-cdef class Workspace:
-    """Memory that one session after another uses: an editor, a commit page, a writer, an encoder."""
-
-    cdef Editor editor
-    cdef uint8_t* commit_page
-    cdef RangeWriter writer
-    cdef RetiredEncoder encoder
-    cdef bint ready
-
-    cdef int prepare(self, const Space* space) except -1
-
-
-cdef class WriteTree(TreeSource):
-    """One tree of a session."""
-
-    cdef Session session
-    cdef str name                          # None: the default tree
-    cdef Tree tree
-    cdef bint exists                       # a named tree that has a record in the catalogue
-    cdef bint dropped
-    cdef bint touched                      # its record must be written
-    cdef bytes record                      # as found in the catalogue
-    cdef uint64_t entries_before
-
-
-cdef class Session:
-    cdef Engine engine
-    cdef CommitState base
-    cdef Workspace work
-    cdef PageSpace space                   # the mapping that reaches what was spilled
-    cdef WriteTree default_tree
-    cdef WriteTree catalogue
-    cdef dict trees                        # name -> WriteTree
-    cdef bint active
-    cdef bint failed                       # only a rollback is left
-    cdef bint writing                      # the range has been begun
+cdef class Session(Changes):
     cdef bint synced                       # its write was its sync
-    cdef bint busy                         # another thread is in the middle of a commit
-    cdef bint changed
-    cdef uint64_t write_memory
-    cdef uint64_t commit_id                # being made
-    cdef list savepoints
 
-    cdef WriteTree make_tree(self, str name, const TreeReference* reference)
-    cdef bint matches(self, WriteTree tree, int found, Path* path, object expect) except -1
-    cdef uint64_t rank(self, WriteTree tree, bytes key) except? 0xFFFFFFFFFFFFFFFF
-    cdef int reach_written(self) except -1
-    cdef int check(self) except -1
-    cdef WriteTree tree_named(self, str name)
-    cdef int find(self, WriteTree tree, const uint8_t* key, uint32_t key_size, Path* path) except -1
-    cdef object end_item(self, WriteTree tree, bint last)
-    cdef bytes value_of(self, WriteTree tree, Path* path)
-    cdef bint put(self, WriteTree tree, object key, object value, bint overwrite, object expect) except -1
-    cdef int store(self, WriteTree tree, Path* path, bint found, const uint8_t* key, uint32_t key_size,
-                   const uint8_t* value, uint64_t value_size) except -1
-    cdef int remove(self, WriteTree tree, Path* path, const uint8_t* key, uint32_t key_size) except -1
-    cdef bint delete(self, WriteTree tree, object key, object expect) except -1
-    cdef uint64_t delete_range(self, WriteTree tree, bytes start, bytes stop) except? 0xFFFFFFFFFFFFFFFF
-    cdef int clear(self, WriteTree tree) except -1
-    cdef bint drop(self, str name) except -1
-    cdef int rename(self, str old, str new) except -1
-    cdef int after_change(self, WriteTree tree, int status) except -1
-    cdef int begin_range(self) except -1
-    cdef int spill(self) except -1
     cdef uint64_t commit(self, bint durable, bytes note) except? 0xFFFFFFFFFFFFFFFF
     cdef int write_trees(self) except -1
     cdef CommitState write_record(self, bint durable, bytes note)
     cdef int rollback(self) except -1
     cdef int end(self) except -1
-    cdef int open_savepoint(self) except -1
-    cdef int close_savepoint(self, int depth, bint keep) except -1
 
 
 cdef Session begin_session(Engine engine, object timeout, uint64_t write_memory, TreeSource handle)
-cdef object tree_record_view(bytes record, TreeView* view)

@@ -6,123 +6,39 @@
                           └ spill: over the memory budget, finished subtrees are written early
 """
 
-import struct
 import time
 
-from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
-from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
-from libc.stdlib cimport calloc, free, qsort
-from libc.string cimport memcmp, memcpy, memset
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.stdlib cimport qsort
+from libc.string cimport memset
 
-from cowtree.layout cimport (
-    ENTRY_INLINE, ENTRY_RUN, LEAF_ENTRY_HEADER, LEAF_SLOT_SIZE, RUN_HEADER_SIZE, RUN_REFERENCE_SIZE, TREE_HEADER_SIZE,
-    key_size_max, run_page_count, store32, store64,
-)
+from cowtree.layout cimport store64
 from cowtree.engine cimport CommitState, Engine
-from cowtree.pages.leaf cimport ABSENT, DAMAGED, FOUND, Entry, leaf_entry
+from cowtree.changes cimport Changes, WriteTree, Workspace, catalogue_key, tree_record
+from cowtree.pages.leaf cimport FOUND
 from cowtree.storage.commit_record cimport (
-    FLAG_PRESYNCED, FLAG_UNSYNCED, SKIP_POINTERS_MAX, CommitFields, CommitRecord, TreeReference, commit_embedded_offset,
+    FLAG_PRESYNCED, FLAG_UNSYNCED, SKIP_POINTERS_MAX, CommitFields, CommitRecord, commit_embedded_offset,
     commit_set_embedded, decode_commit, encode_commit, next_fields, next_skip_pointers,
 )
-from cowtree.storage.fault_guard cimport guarded
 from cowtree.storage.file_lock cimport fork_generation
-from cowtree.storage.page_file cimport PageSpace, Space
 from cowtree.storage.range_writer cimport RangeWriter
 from cowtree.storage.retired_list cimport RetiredEncoder, RetiredItem
-from cowtree.tree.cursor cimport RangeIterator, TreeSource, MODE_ITEMS, MODE_KEYS, raise_status, range_iterator, value_bytes
-from cowtree.tree.dirty_pages cimport (
-    DirtyRun, arena_bytes, arena_clear, arena_free_run, arena_free_since, arena_run, arena_sweep,
-)
-from cowtree.tree.editor cimport (
-    NO_MEMORY, Editor, Tree, editor_begin, editor_init, editor_release, release_epoch, retire, own_root, seal_epoch, view_tree,
-)
-from cowtree.tree.flush cimport embed_root, flush_children, flush_tree, spill_tree
-from cowtree.tree.rebalance cimport clear_tree, remove_entry, remove_range
-from cowtree.tree.search cimport Path, find_path, rank_of
-from cowtree.tree.update cimport store_entry
-from cowtree.tree.view cimport DIRTY, PageView, TreeView, view_page, view_root
+from cowtree.tree.cursor cimport TreeSource, raise_status
+from cowtree.tree.dirty_pages cimport arena_clear
+from cowtree.tree.editor cimport Editor, Tree, editor_begin, own_root
+from cowtree.tree.flush cimport embed_root, flush_children, flush_tree
+from cowtree.tree.search cimport Path
+from cowtree.tree.view cimport DIRTY
 
-from cowtree.errors import (
-    CodecError, CommitUncertainError, KeyTooLargeError, TransactionError, ValueTooLargeError,
-)
-from cowtree.options import DEFAULT, VALUE_SIZE_MAX, as_bytes, wrong_type
+from cowtree.errors import CommitUncertainError
 
 cdef uint64_t PRESYNC_BYTES = 16 << 20
-cdef uint64_t WRITE_AT_ONCE_BYTES = 1 << 20
-cdef uint64_t VALUE_MAX = VALUE_SIZE_MAX
-
-# FORMAT §3.3: version, level, flags, codec name sizes, root, entries, pages, creation id, zero.
-TREE_RECORD = struct.Struct("<BBHHHQQQQ8x")
-
-cdef struct FindRequest:
-    const TreeView* view
-    const uint8_t* key
-    Path* path
-    uint32_t key_size
-    uint8_t* into              # a copy of the leaf, or NULL
-    PageView at
-
-
-cdef int run_find(void* argument) noexcept nogil:
-    cdef FindRequest* request = <FindRequest*>argument
-    cdef int status = find_path(request.view, request.key, request.key_size, request.path, &request.at)
-    if status >= 0 and request.into != NULL:
-        memcpy(request.into, request.at.page, request.at.size)
-    return status
 
 
 cdef int order_retired(const void* a, const void* b) noexcept nogil:
     cdef uint64_t left = (<const RetiredItem*>a).page, right = (<const RetiredItem*>b).page
     return <int>(left > right) - <int>(left < right)
-
-
-cdef class Workspace:
-    """See `session.pxd`."""
-
-    def __dealloc__(self):
-        if self.ready:
-            editor_release(&self.editor)
-        free(self.commit_page)
-
-    cdef int prepare(self, const Space* space) except -1:
-        if not self.ready:
-            editor_init(&self.editor, space)
-            self.ready = True
-            self.commit_page = <uint8_t*>calloc(1, space.page_size)
-            if self.commit_page == NULL:
-                raise MemoryError
-            self.writer = RangeWriter()
-            self.encoder = RetiredEncoder()
-        return 0
-
-
-cdef class WriteTree(TreeSource):
-    """See `session.pxd`."""
-
-    cdef object pin(self, TreeView* view):
-        self.session.check()
-        view_tree(&self.session.work.editor, &self.tree, view)
-        return self.session
-
-    cdef uint64_t version(self) noexcept:
-        return self.session.work.editor.version if self.session.work is not None else 0
-
-    cdef int check_open(self) except -1:
-        return self.session.check()
-
-    cdef object source_path(self):
-        return self.session.engine.path
-
-
-cdef object tree_record_view(bytes record, TreeView* view):
-    """Fill the root of `view` from a tree record; the unpacked record."""
-    fields = TREE_RECORD.unpack_from(record)
-    view.level = fields[1]
-    view.root = fields[5]
-    view.entries = fields[6]
-    view.offset = 0
-    return fields
 
 
 cdef Session begin_session(Engine engine, object timeout, uint64_t write_memory, TreeSource handle):
@@ -156,375 +72,8 @@ cdef Session begin_session(Engine engine, object timeout, uint64_t write_memory,
     return session
 
 
-cdef class Session:
+cdef class Session(Changes):
     """See `session.pxd`."""
-
-    cdef WriteTree make_tree(self, str name, const TreeReference* reference):
-        cdef WriteTree tree = WriteTree.__new__(WriteTree)
-        tree.session = self
-        tree.name = name
-        tree.changing = True
-        tree.tree.root = reference.root
-        tree.tree.entries = reference.entries
-        tree.tree.pages = reference.pages
-        tree.tree.level = reference.level
-        tree.tree.offset = 0
-        tree.tree.changed = False
-        tree.entries_before = reference.entries
-        tree.exists = True
-        return tree
-
-    cdef int check(self) except -1:
-        if not self.active:
-            raise TransactionError("the transaction has ended")
-        if self.failed:
-            raise TransactionError("the transaction has failed: it can only be rolled back")
-        if fork_generation() != self.engine.fork_mark:
-            raise TransactionError("the transaction belongs to the parent process")
-        if self.busy:
-            raise TransactionError("the transaction is being committed by another thread")
-        return 0
-
-    cdef WriteTree tree_named(self, str name):
-        """The named tree of this session, from the catalogue the first time; a missing one is empty."""
-        cdef WriteTree tree = self.trees.get(name)
-        cdef Path path
-        cdef bytes key
-        cdef bytes record
-        cdef TreeReference reference
-        cdef int found
-        if tree is not None:
-            return tree
-        key = catalogue_key(name, self.engine.file.page_size)
-        found = self.find(
-            self.catalogue, <const uint8_t*>PyBytes_AS_STRING(key), <uint32_t>PyBytes_GET_SIZE(key), &path
-        )
-        memset(&reference, 0, sizeof(reference))
-        record = None
-        if found == FOUND:
-            record = self.value_of(self.catalogue, &path)
-            fields = TREE_RECORD.unpack_from(record)
-            reference.level = fields[1]
-            reference.root = fields[5]
-            reference.entries = fields[6]
-            reference.pages = fields[7]
-        tree = self.make_tree(name, &reference)
-        tree.exists = record is not None
-        tree.record = record
-        self.trees[name] = tree
-        return tree
-
-    # -- entries ------------------------------------------------------------------------------------------------------
-
-    cdef int find(self, WriteTree tree, const uint8_t* key, uint32_t key_size, Path* path) except -1:
-        """FOUND or ABSENT, with the path and a copy of nothing. The guard covers what is mapped."""
-        cdef TreeView view
-        cdef FindRequest request
-        cdef const Space* space = self.work.editor.space
-        cdef int status
-        if tree.tree.root == 0:
-            return ABSENT
-        view_tree(&self.work.editor, &tree.tree, &view)
-        request.view = &view
-        request.key = key
-        request.key_size = key_size
-        request.path = path
-        request.into = NULL
-        status = guarded(run_find, &request, space.base, space.base + (space.page_limit << space.shift))
-        if status < 0:
-            self.failed = True
-            raise_status(self.engine.path, request.at.number, status)
-        return status
-
-    cdef bytes value_of(self, WriteTree tree, Path* path):
-        """The value that a found path points at."""
-        cdef TreeView view
-        cdef Entry entry
-        cdef uint8_t* copy = self.work.editor.scratch[0]
-        cdef const Space* space = self.work.editor.space
-        cdef PageView at
-        cdef FindRequest request
-        cdef int status
-        view_tree(&self.work.editor, &tree.tree, &view)
-        request.view = &view
-        request.path = path
-        request.into = copy
-        status = guarded(run_copy_leaf, &request, space.base, space.base + (space.page_limit << space.shift))
-        if status >= 0:
-            status = leaf_entry(copy, request.at.size, path.slots[0], &entry)
-        try:
-            if status < 0:
-                raise_status(self.engine.path, path.pages[0], status)
-            return value_bytes(&view, &entry, self.engine.path)
-        except BaseException:
-            self.failed = True
-            raise
-
-    cdef object end_item(self, WriteTree tree, bint last):
-        """The first or last (key, value), or None."""
-        return next(range_iterator(tree, MODE_ITEMS, None, None, True, False, last), None)
-
-    cdef bint put(self, WriteTree tree, object key, object value, bint overwrite, object expect) except -1:
-        """`Tree.put`: True if it stored."""
-        cdef Py_buffer key_buffer, value_buffer
-        cdef Path path
-        cdef int found
-        cdef bint stored = False
-        get_key(key, &key_buffer, self.engine.file.page_size)
-        try:
-            get_value(value, &value_buffer)
-        except BaseException:
-            PyBuffer_Release(&key_buffer)
-            raise
-        try:
-            self.check()
-            found = self.find(tree, <const uint8_t*>key_buffer.buf, <uint32_t>key_buffer.len, &path)
-            if found == FOUND and not overwrite:
-                return False
-            if expect is not DEFAULT and not self.matches(tree, found, &path, expect):
-                return False
-            self.store(
-                tree, &path, found == FOUND, <const uint8_t*>key_buffer.buf, <uint32_t>key_buffer.len,
-                <const uint8_t*>value_buffer.buf, <uint64_t>value_buffer.len,
-            )
-            stored = True
-        finally:
-            PyBuffer_Release(&key_buffer)
-            PyBuffer_Release(&value_buffer)
-        return stored
-
-    cdef bint matches(self, WriteTree tree, int found, Path* path, object expect) except -1:
-        if expect is None:
-            return found != FOUND
-        return found == FOUND and self.value_of(tree, path) == as_bytes(expect, "value")
-
-    cdef int store(
-        self, WriteTree tree, Path* path, bint found, const uint8_t* key, uint32_t key_size,
-        const uint8_t* value, uint64_t value_size,
-    ) except -1:
-        """Put a value where `path` points: inline, or as a run when it takes more than half a leaf."""
-        cdef Editor* editor = &self.work.editor
-        cdef uint8_t reference[RUN_REFERENCE_SIZE]
-        cdef uint64_t pages, number
-        cdef DirtyRun* run
-        cdef int status
-        if LEAF_SLOT_SIZE + LEAF_ENTRY_HEADER + key_size + value_size <= (editor.space.usable_size - TREE_HEADER_SIZE) // 2:
-            status = store_entry(
-                editor, &tree.tree, path, found, key, key_size, ENTRY_INLINE, value, <uint32_t>value_size, 0
-            )
-            return self.after_change(tree, status)
-        pages = run_page_count(value_size, editor.space.page_size)
-        if value_size > WRITE_AT_ONCE_BYTES:
-            self.begin_range()
-            try:
-                self.work.writer.add_run(value, value_size, &number)
-                self.reach_written()
-            except BaseException:
-                self.failed = True
-                raise
-        else:
-            run = arena_run(&editor.arena, value, value_size, pages, editor.epoch)
-            if run == NULL:
-                raise MemoryError
-            number = DIRTY | <uint64_t><size_t>run
-        store64(reference, number)
-        store32(reference + 8, RUN_HEADER_SIZE)
-        store32(reference + 12, 0)
-        store64(reference + 16, value_size)
-        status = store_entry(
-            editor, &tree.tree, path, found, key, key_size, ENTRY_RUN, reference, RUN_REFERENCE_SIZE, pages
-        )
-        return self.after_change(tree, status)
-
-    cdef int after_change(self, WriteTree tree, int status) except -1:
-        """An edit has happened: note it, or fail the session; spill when the budget is used up."""
-        if status < 0:
-            self.failed = True
-            raise_status(self.engine.path, self.work.editor.failed_page, status)
-        self.changed = True
-        tree.touched = True
-        tree.dropped = False
-        self.work.editor.version += 1
-        if arena_bytes(&self.work.editor.arena) > self.write_memory:
-            self.spill()
-        return 0
-
-    cdef int remove(self, WriteTree tree, Path* path, const uint8_t* key, uint32_t key_size) except -1:
-        return self.after_change(tree, remove_entry(&self.work.editor, &tree.tree, path, key, key_size))
-
-    cdef bint delete(self, WriteTree tree, object key, object expect) except -1:
-        """`Tree.delete`: True if the key was there (and its value as expected)."""
-        cdef Py_buffer buffer
-        cdef Path path
-        cdef int found
-        get_any_key(key, &buffer)
-        try:
-            self.check()
-            found = self.find(tree, <const uint8_t*>buffer.buf, <uint32_t>buffer.len, &path)
-            if found != FOUND:
-                return False
-            if expect is not DEFAULT and not self.matches(tree, found, &path, expect):
-                return False
-            self.remove(tree, &path, <const uint8_t*>buffer.buf, <uint32_t>buffer.len)
-        finally:
-            PyBuffer_Release(&buffer)
-        return True
-
-    cdef uint64_t rank(self, WriteTree tree, bytes key) except? 0xFFFFFFFFFFFFFFFF:
-        cdef TreeView view
-        cdef RankRequest request
-        cdef const Space* space = self.work.editor.space
-        cdef int status
-        if tree.tree.root == 0:
-            return 0
-        view_tree(&self.work.editor, &tree.tree, &view)
-        request.view = &view
-        request.key = <const uint8_t*>PyBytes_AS_STRING(key)
-        request.key_size = <uint32_t>PyBytes_GET_SIZE(key)
-        status = guarded(run_rank, &request, space.base, space.base + (space.page_limit << space.shift))
-        if status < 0:
-            raise_status(self.engine.path, request.at.number, status)
-        return request.rank
-
-    cdef uint64_t delete_range(self, WriteTree tree, bytes start, bytes stop) except? 0xFFFFFFFFFFFFFFFF:
-        """Take out start <= key < stop (None: no bound); how many went. O(log n), whole subtrees unvisited."""
-        cdef uint64_t low, high
-        self.check()
-        low = 0 if start is None else self.rank(tree, start)
-        high = tree.tree.entries if stop is None else self.rank(tree, stop)
-        if high <= low:
-            return 0
-        if low == 0 and high == tree.tree.entries:
-            self.after_change(tree, clear_tree(&self.work.editor, &tree.tree))
-            return high
-        self.after_change(tree, remove_range(
-            &self.work.editor, &tree.tree,
-            NULL if start is None else <const uint8_t*>PyBytes_AS_STRING(start),
-            0 if start is None else <uint32_t>PyBytes_GET_SIZE(start),
-            NULL if stop is None else <const uint8_t*>PyBytes_AS_STRING(stop),
-            0 if stop is None else <uint32_t>PyBytes_GET_SIZE(stop),
-        ))
-        return high - low
-
-    cdef int clear(self, WriteTree tree) except -1:
-        self.check()
-        if tree.tree.root == 0:
-            return 0
-        return self.after_change(tree, clear_tree(&self.work.editor, &tree.tree))
-
-    cdef bint drop(self, str name) except -1:
-        """Take a named tree out, entries and record: True if it was there."""
-        cdef WriteTree tree
-        self.check()
-        tree = self.tree_named(name)
-        if not (tree.exists or tree.touched) or tree.dropped:
-            return False
-        self.after_change(tree, clear_tree(&self.work.editor, &tree.tree))
-        tree.dropped = True
-        return True
-
-    cdef int rename(self, str old, str new) except -1:
-        """Move a tree's root and record under another name."""
-        cdef WriteTree source, target
-        self.check()
-        source = self.tree_named(old)
-        target = self.tree_named(new)
-        if not (source.exists or source.touched) or source.dropped:
-            raise KeyError(old)
-        if old == new:
-            return 0
-        if (target.exists or target.touched) and not target.dropped:
-            raise ValueError(f"there is a tree named {new!r} already")
-        target.tree = source.tree
-        target.record = source.record
-        source.tree.root = 0
-        source.tree.entries = 0
-        source.tree.pages = 0
-        source.tree.level = 0
-        source.dropped = True
-        source.touched = True
-        return self.after_change(target, 0)
-
-    # -- savepoints ---------------------------------------------------------------------------------------------------
-
-    cdef int open_savepoint(self) except -1:
-        """Remember the trees as they are and seal their dirty pages; the savepoint's depth."""
-        cdef Editor* editor = &self.work.editor
-        self.check()
-        if arena_bytes(&editor.arena) * 2 > self.write_memory:
-            self.spill()
-        state = []
-        for tree in [self.default_tree, self.catalogue, *self.trees.values()]:
-            state.append(saved_tree(tree))
-        self.savepoints.append((
-            state, self.changed, editor.seal, editor.retired_count, editor.replaced_count,
-            editor.epoch + 1, self.work.writer.next_page if self.writing else 0,
-        ))
-        seal_epoch(editor)
-        return len(self.savepoints)
-
-    cdef int close_savepoint(self, int depth, bint keep) except -1:
-        """Close savepoint `depth` and those inside it; without `keep` everything since it is undone."""
-        cdef Editor* editor = &self.work.editor
-        cdef uint64_t first, page
-        while len(self.savepoints) >= depth:
-            state, changed, seal, retired, replaced, epoch, next_page = self.savepoints.pop()
-            if keep:
-                release_epoch(editor, replaced, seal)
-                continue
-            for tree, saved in zip([self.default_tree, self.catalogue, *self.trees.values()], state):
-                restore_tree(tree, saved)
-            for name in list(self.trees)[len(state) - 2:]:
-                del self.trees[name]
-            editor.retired_count = retired
-            editor.replaced_count = replaced
-            editor.seal = seal
-            arena_free_since(&editor.arena, epoch)
-            editor.last_leaf = NULL
-            editor.version += 1
-            self.changed = changed
-            # What was spilled since then is garbage in the commit's range (D4): retire it, page by page or run.
-            if self.writing:
-                first = next_page if next_page else self.base.end + 1
-                page = self.work.writer.next_page
-                if page > first and retire(editor, first, page - first, editor.birth, False) < 0:
-                    raise MemoryError
-        return 0
-
-    # -- writing ------------------------------------------------------------------------------------------------------
-
-    cdef int begin_range(self) except -1:
-        if not self.writing:
-            self.work.writer.begin(self.engine.file, self.base.end, self.commit_id, random_nonce())
-            self.writing = True
-        return 0
-
-    cdef int reach_written(self) except -1:
-        """After a flush: pages of this range are in the file and may be read back."""
-        cdef Editor* editor = &self.work.editor
-        self.space = self.engine.file.space_for(self.work.writer.next_page + 1)
-        editor.space = &self.space.space
-        editor.limit = self.work.writer.next_page
-        self.work.writer.mark_written_verified(editor.space)
-        return 0
-
-    cdef int spill(self) except -1:
-        """Write the finished subtrees of every tree and free their memory."""
-        cdef Editor* editor = &self.work.editor
-        cdef WriteTree tree
-        try:
-            self.begin_range()
-            for tree in [self.default_tree, *self.trees.values()]:
-                spill_tree(editor, &tree.tree, self.work.writer)
-            self.work.writer.flush()
-            self.reach_written()
-        except BaseException:
-            self.failed = True
-            raise
-        arena_sweep(&editor.arena)
-        editor.last_leaf = NULL
-        editor.version += 1
-        return 0
 
     cdef uint64_t commit(self, bint durable, bytes note) except? 0xFFFFFFFFFFFFFFFF:
         """Write the commit and end; its id, or the base's if nothing changed."""
@@ -601,7 +150,7 @@ cdef class Session:
         cdef uint64_t skip[SKIP_POINTERS_MAX]
         cdef uint32_t skip_count, offset, room, inline_size, note_size = <uint32_t>len(note)
         cdef uint32_t usable = self.engine.file.usable_size
-        cdef uint64_t list_pages = 0, listed = 0, number
+        cdef uint64_t list_pages = 0, listed = 0
         cdef size_t i
         cdef uint8_t* page = self.work.commit_page
         cdef Tree* tree = &self.default_tree.tree
@@ -719,33 +268,6 @@ cdef class Session:
         return 0
 
 
-cdef struct RankRequest:
-    const TreeView* view
-    const uint8_t* key
-    uint32_t key_size
-    uint64_t rank
-    PageView at
-
-
-cdef int run_rank(void* argument) noexcept nogil:
-    cdef RankRequest* request = <RankRequest*>argument
-    return rank_of(request.view, request.key, request.key_size, &request.rank, &request.at)
-
-
-cdef int run_copy_leaf(void* argument) noexcept nogil:
-    """Copy the leaf of a path that was found before."""
-    cdef FindRequest* request = <FindRequest*>argument
-    cdef const TreeView* view = request.view
-    cdef int status
-    if view.level == 0:
-        status = view_root(view, &request.at)
-    else:
-        status = view_page(view, request.path.pages[0], 0, view.limit, True, &request.at)
-    if status >= 0:
-        memcpy(request.into, request.at.page, request.at.size)
-    return status
-
-
 cdef uint64_t merge_retired(Editor* editor) noexcept nogil:
     """Sort the list and join neighbours of one birth; how many pages it names."""
     cdef size_t i, kept = 0
@@ -769,81 +291,3 @@ cdef uint64_t merge_retired(Editor* editor) noexcept nogil:
         kept += 1
     editor.retired_count = kept
     return total
-
-
-cdef bytes catalogue_key(str name, uint32_t page_size):
-    """FORMAT §3.3."""
-    cdef bytes key
-    if not name:
-        raise ValueError("a tree's name is a str that is not empty")
-    key = b"\x01" + name.encode()
-    if len(key) > key_size_max(page_size):
-        raise KeyTooLargeError(f"a tree's name has at most {key_size_max(page_size) - 1} bytes, not {len(key) - 1}")
-    return key
-
-
-cdef bytes tree_record(WriteTree tree, uint64_t commit_id):
-    """FORMAT §3.3; creation id and codec names are kept."""
-    created, flags, key_codec, value_codec = commit_id, 0, b"", b""
-    if tree.record is not None:
-        fields = TREE_RECORD.unpack_from(tree.record)
-        created = fields[8]
-        flags = fields[2]
-        names = tree.record[TREE_RECORD.size:]
-        key_codec = names[:fields[3]]
-        value_codec = names[fields[3]:fields[3] + fields[4]]
-    return TREE_RECORD.pack(
-        1, tree.tree.level, flags, len(key_codec), len(value_codec), tree.tree.root, tree.tree.entries,
-        tree.tree.pages, created,
-    ) + key_codec + value_codec
-
-
-cdef tuple saved_tree(WriteTree tree):
-    return (
-        tree.tree.root, tree.tree.entries, tree.tree.pages, tree.tree.level, tree.tree.offset, tree.tree.changed,
-        tree.exists, tree.dropped, tree.touched,
-    )
-
-
-cdef int restore_tree(WriteTree tree, tuple saved) except -1:
-    (
-        tree.tree.root, tree.tree.entries, tree.tree.pages, tree.tree.level, tree.tree.offset, tree.tree.changed,
-        tree.exists, tree.dropped, tree.touched,
-    ) = saved
-    return 0
-
-
-cdef uint64_t random_nonce() except? 0:
-    import os
-    return int.from_bytes(os.urandom(8), "little")
-
-
-cdef int get_buffer(object value, Py_buffer* buffer, str what) except -1:
-    try:
-        return PyObject_GetBuffer(value, buffer, PyBUF_SIMPLE)
-    except TypeError:
-        raise wrong_type(value, what) from None
-    except BufferError:
-        raise TypeError(f"a {what} must be a C-contiguous buffer") from None
-
-
-cdef int get_any_key(object key, Py_buffer* buffer) except -1:
-    return get_buffer(key, buffer, "key")
-
-
-cdef int get_key(object key, Py_buffer* buffer, uint32_t page_size) except -1:
-    get_buffer(key, buffer, "key")
-    if buffer.len > key_size_max(page_size):
-        size = buffer.len
-        PyBuffer_Release(buffer)
-        raise KeyTooLargeError(f"a key has at most {key_size_max(page_size)} bytes here, not {size}")
-    return 0
-
-
-cdef int get_value(object value, Py_buffer* buffer) except -1:
-    get_buffer(value, buffer, "value")
-    if <uint64_t>buffer.len > VALUE_MAX:
-        size = buffer.len
-        PyBuffer_Release(buffer)
-        raise ValueTooLargeError(f"a value has at most {VALUE_SIZE_MAX} bytes, not {size}")
-    return 0

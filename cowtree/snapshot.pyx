@@ -6,7 +6,7 @@ from datetime import datetime, timezone
 
 from cowtree.engine cimport CommitState, Engine
 from cowtree.reader cimport FixedSource, Reader
-from cowtree.session cimport tree_record_view
+from cowtree.changes cimport tree_record_view
 from cowtree.tree.view cimport TreeView
 
 from cowtree.errors import ClosedError

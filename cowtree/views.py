@@ -12,6 +12,7 @@ from typing import Any
 __all__ = ["ItemsView", "KeysView", "ValuesView", "prefix_end"]
 
 
+_NO_SLOTS: tuple[str, ...] = ()
 _SLOTS = ("_include_start", "_include_stop", "_reader", "_reverse", "_start", "_stop")
 
 
@@ -26,7 +27,7 @@ def prefix_end(prefix: bytes) -> bytes | None:
 class _RangeView:
     """What the three views share: length, iteration, indexing by position. O(log n) unless iterated."""
 
-    __slots__ = ()  # its attributes live in the concrete views: two bases with slots cannot be joined
+    __slots__ = _NO_SLOTS  # they are in the concrete views: two bases with slots cannot be joined
 
     _mode = 0
     _reader: Any

@@ -1,4 +1,4 @@
-"""Fixtures: a path, fresh databases, page sizes, child processes, threads whose failures are seen."""
+"""Fixtures: paths, fresh databases, page sizes, child processes, threads that report failures."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def db(path: Path, request: pytest.FixtureRequest) -> Iterator[cowtree.Database]:
-    """A fresh database; commits are not synced unless the test is marked `durable`. Checked at the end."""
+    """A fresh database, checked at the end; synced only if the test is marked `durable`."""
     durable = request.node.get_closest_marker("durable") is not None
     database = cowtree.open(path, sync=durable)
     yield database
@@ -64,7 +64,7 @@ def db(path: Path, request: pytest.FixtureRequest) -> Iterator[cowtree.Database]
 
 
 class Child:
-    """A Python process that talks in lines: what it prints is read with `read`, what it reads is sent with `tell`."""
+    """A Python process that talks in lines: `tell` sends one to it, `read` gives one it printed."""
 
     def __init__(self, code: str, *args: object) -> None:
         where = str(Path(cowtree.__file__).resolve().parents[1])
@@ -146,7 +146,7 @@ def start_child() -> Iterator[Callable[..., Child]]:
 
 @pytest.fixture
 def run_threads() -> Callable[..., list[object]]:
-    """Runs functions in a thread each and returns their results; raises the first exception of any."""
+    """Runs functions in a thread each; gives their results or raises the first exception."""
 
     def run(*functions: Callable[[], object]) -> list[object]:
         results: list[object] = [None] * len(functions)
@@ -177,7 +177,7 @@ def run_threads() -> Callable[..., list[object]]:
 
 @pytest.fixture
 def in_fork() -> Callable[[Callable[[], str]], str]:
-    """Runs a function in a forked child and returns its text; fails if the child raised or was killed."""
+    """Runs a function in a forked child; gives its text, or fails if the child raised or died."""
 
     def run(function: Callable[[], str]) -> str:
         reading, writing = os.pipe()

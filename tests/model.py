@@ -1,4 +1,4 @@
-"""The reference model: sorted dicts, copied for each snapshot; and the comparisons of a reader with it.
+"""The reference model: sorted dicts, copied for snapshots; and how a reader compares with it.
 
 Model       levels[0] = committed state, levels[1] = open transaction, levels[2..] = savepoints
 State       name of a tree (None: the default tree) -> ModelTree
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from typing import Any
 
 Item = tuple[bytes, bytes]
@@ -120,7 +121,7 @@ State = dict[str | None, ModelTree]
 
 
 class Model:
-    """A database: committed state, transaction and savepoints as a stack, and what the commit id must be."""
+    """A database: commit, transaction and savepoints as a stack; what the commit id must be."""
 
     def __init__(self) -> None:
         self.levels: list[State] = [{None: ModelTree()}]
@@ -141,7 +142,7 @@ class Model:
         return {name: tree.copy() for name, tree in self.committed.items()}
 
     def read(self, name: str | None, *, committed: bool = False) -> ModelTree:
-        """The tree as the newest level (or the newest commit) has it; a missing one is empty."""
+        """The tree as the newest level (or commit) has it; a missing one is empty."""
         return self.levels[0 if committed else -1].get(name) or ModelTree()
 
     def names(self, *, committed: bool = False) -> list[str]:
@@ -196,7 +197,7 @@ class Model:
         self.settle(commit_id)
 
     def settle(self, commit_id: int) -> None:
-        """A commit ended with `commit_id`: it must be new if entries changed, and must not if nothing was stored."""
+        """A commit ended with this id: new if entries changed, not new if nothing was stored."""
         if self._changed:
             assert commit_id == self.commit_id + 1
         elif self._touched:
@@ -211,7 +212,7 @@ class Model:
         return {name: tree.values for name, tree in state.items() if tree.values}
 
 
-# Comparisons. `reader` is any Reader of the package: a database, snapshot, transaction or a tree of one.
+# Comparisons. `reader` is a database, snapshot or transaction, or a tree of one.
 
 
 def check_equal(reader: Any, tree: ModelTree) -> None:
@@ -287,7 +288,7 @@ def check_split(
     stop: bytes | None = None,
     prefix: bytes | None = None,
 ) -> None:
-    """Cuts are existing keys of the range, ascending; the parts are nearly equal and none is empty."""
+    """Cuts are keys of the range, ascending; the parts are nearly equal, none is empty."""
     keys = tree.range(start, stop, prefix)
     cuts = reader.split(parts, start, stop, prefix=prefix)
     assert len(cuts) <= parts - 1
@@ -295,7 +296,7 @@ def check_split(
     assert positions == sorted(set(positions))
     if len(keys) >= parts:
         edges = [0, *positions, len(keys)]
-        sizes = [high - low for low, high in zip(edges, edges[1:], strict=False)]
+        sizes = [high - low for low, high in pairwise(edges)]
         assert len(cuts) == parts - 1
         assert min(sizes) >= 1
         assert max(sizes) <= len(keys) / parts * 1.1 + 1

@@ -1,4 +1,4 @@
-"""Keys, values, bounds and names that stress a B-tree: shared and nested prefixes, every size, empty ones."""
+"""Keys, values, bounds and names that stress a B-tree: shared prefixes, every size, empty ones."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ FEW_KEYS = [
 
 
 def group_key(group: int, member: int) -> bytes:
-    """Members of a group differ only behind 950 bytes, groups in the first four: separators stay long."""
+    """Members of a group differ only behind 950 bytes: separators stay long."""
     return b"%04d" % (group * 7919 % 10_000) + b"x" * 950 + b"%d" % member
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 from pathlib import Path
 
@@ -40,14 +41,35 @@ def test_every_field_survives(tmp_path: Path) -> None:
         embedded=embedded,
         unsynced=True,
     )
-    assert (record.page, record.page_count, record.end_page, record.kind, record.sequence) == (3, 2, 5, 1, 2)
-    assert (record.commit_id, record.nonce, record.commit_nonce, record.note) == (40, 99, 99, b"a note")
-    assert (record.previous_page, record.previous_nonce, record.previous_digest) == (2, first.nonce, first.digest)
+    assert (record.page, record.page_count, record.end_page, record.kind, record.sequence) == (
+        3,
+        2,
+        5,
+        1,
+        2,
+    )
+    assert (record.commit_id, record.nonce, record.commit_nonce, record.note) == (
+        40,
+        99,
+        99,
+        b"a note",
+    )
+    assert (record.previous_page, record.previous_nonce, record.previous_digest) == (
+        2,
+        first.nonce,
+        first.digest,
+    )
     assert (record.pages_appended, record.pages_retired, record.durable_upto) == (5, 1, 1)
     assert record.time_ns == first.time_ns + 1 and record.uuid == page_file.uuid
     assert record.generation == page_file.generation and record.features == (0, 0, 0)
-    assert record.embedded and record.unsynced and not record.presynced and not record.administrative
-    assert record.embedded_offset == PAGE - 512 and record.default_tree == (3, 1, 0, 0) and record.catalogue == (0,) * 4
+    assert (
+        record.embedded and record.unsynced and not record.presynced and not record.administrative
+    )
+    assert (
+        record.embedded_offset == PAGE - 512
+        and record.default_tree == (3, 1, 0, 0)
+        and record.catalogue == (0,) * 4
+    )
     assert record.retired_count == 2 and decode_items(record.retired, 40) == retired
     assert record.skip_pointers == (0,) * 5 and record_follows(first, record) is None
 
@@ -61,7 +83,9 @@ def test_every_flipped_byte_of_a_commit_page_is_noticed(tmp_path: Path) -> None:
         with pytest.raises(CorruptionError):
             decode_commit_page(page, record.page, page_file.uuid, page_file.generation)
         page[offset] ^= 1 << offset % 8
-    assert decode_commit_page(page, record.page, page_file.uuid, page_file.generation).note == b"note"
+    assert (
+        decode_commit_page(page, record.page, page_file.uuid, page_file.generation).note == b"note"
+    )
     for number, uuid, generation in (
         (4, page_file.uuid, page_file.generation),
         (3, bytes(16), page_file.generation),
@@ -126,18 +150,30 @@ def test_random_bytes_with_a_right_checksum_never_crash(tmp_path: Path) -> None:
         page = bytearray(good)
         for _ in range(rng.randint(1, 4)):
             page[rng.randrange(32, 400)] = rng.choice([0, 1, 255, rng.randrange(256)])
-        try:
-            decode_commit_page(resealed(page, page_file.generation), record.page, page_file.uuid, page_file.generation)
-        except (CorruptionError, FormatError):
-            pass
+        with contextlib.suppress(CorruptionError, FormatError):
+            decode_commit_page(
+                resealed(page, page_file.generation),
+                record.page,
+                page_file.uuid,
+                page_file.generation,
+            )
 
 
 def test_what_does_not_follow_is_named(tmp_path: Path) -> None:
     page_file, first = new_file(tmp_path)
     a = write_record(page_file, first, [leaf_page()])
     b = write_record(page_file, a, [leaf_page()])
-    assert record_follows(None, first) is None and record_follows(first, a) is None and record_follows(a, b) is None
-    assert record_follows(first, b) and record_follows(b, a) and record_follows(None, a) and record_follows(a, a)
+    assert (
+        record_follows(None, first) is None
+        and record_follows(first, a) is None
+        and record_follows(a, b) is None
+    )
+    assert (
+        record_follows(first, b)
+        and record_follows(b, a)
+        and record_follows(None, a)
+        and record_follows(a, a)
+    )
     again = write_record(page_file, first, [leaf_page()])
     assert again.commit_id == a.commit_id and "nonce" in record_follows(again, b)
     generation = page_file.generation
@@ -145,7 +181,9 @@ def test_what_does_not_follow_is_named(tmp_path: Path) -> None:
     for offset, text in ((160, "digest"), (96, "sequence"), (200, "count"), (120, "commit id")):
         changed = bytearray(page)
         changed[offset] ^= 64
-        other = decode_commit_page(resealed(changed, generation), b.page, page_file.uuid, generation)
+        other = decode_commit_page(
+            resealed(changed, generation), b.page, page_file.uuid, generation
+        )
         assert text in record_follows(a, other)
 
 
@@ -179,14 +217,17 @@ def test_retired_items_round_trip() -> None:
         items, page = [], 1
         for _ in range(size):
             page += rng.choice([1, 2, 1000, 1 << 40])
-            items.append((page, rng.choice([1, 7, 1 << 30]), rng.randrange(1 << 50), rng.random() < 0.5))
+            items.append(
+                (page, rng.choice([1, 7, 1 << 30]), rng.randrange(1 << 50), rng.random() < 0.5)
+            )
         data = encoder.encode(1 << 50, items)
         assert decode_items(data, 1 << 50) == items
         for cut in range(max(0, len(data) - 40), len(data)):
-            try:
-                assert decode_items(data[:cut], 1 << 50) == items[: len(decode_items(data[:cut], 1 << 50))]
-            except ValueError:
-                pass
+            with contextlib.suppress(ValueError):
+                assert (
+                    decode_items(data[:cut], 1 << 50)
+                    == items[: len(decode_items(data[:cut], 1 << 50))]
+                )
     for bad in (
         b"\xff" * 30,
         b"\x80",

@@ -1,7 +1,7 @@
 """Damaged files: the right value or an error, never a wrong value; and nothing is lost unnoticed.
 
-The databases here are small and closed cleanly, so every record in them is known to be durable: what the newest one
-needs may not be rolled back (FORMAT §6.2).
+The databases here are small and closed cleanly, so every record in them is known to be durable:
+what the newest one needs may not be rolled back (FORMAT §6.2).
 """
 
 from __future__ import annotations
@@ -43,9 +43,9 @@ def number(content: bytes, offset: int, size: int = 8) -> int:
 
 
 def needed_pages(content: bytes) -> dict[int, int]:
-    """Offset -> kind of the pages that the newest commit needs: its commit page and its tree pages and runs.
+    """Offset -> kind of the pages that the newest commit needs: commit page, tree pages, runs.
 
-    The file has two records, the empty one at page 2 and the only commit; all pages of its range are in use.
+    The file has two records, the empty one at page 2 and the only commit, which uses all its pages.
     """
     pages = {}
     page_number = 3
@@ -61,7 +61,7 @@ def needed_pages(content: bytes) -> dict[int, int]:
 
 
 def examine(path: Path, *, readonly: bool) -> bool:
-    """Read everything in many ways. True if some read or `check` reported damage; a wrong value fails the test."""
+    """Read everything in many ways; True if damage was reported; a wrong value fails the test."""
     try:
         db = cowtree.open(path, readonly=readonly, create=False, sync=False)
     except DAMAGE:

@@ -23,7 +23,11 @@ def test_a_new_file_is_empty_and_clean(tmp_path: Path, page_size: int) -> None:
     page_file = open_page_file(tmp_path / "new")
     recovery = find_tip(page_file)
     assert page_file.page_size == page_size and recovery.clean
-    assert recovery.tip.sequence == 1 and recovery.tip.commit_id == 0 and recovery.tip.default_tree == (0, 0, 0, 0)
+    assert (
+        recovery.tip.sequence == 1
+        and recovery.tip.commit_id == 0
+        and recovery.tip.default_tree == (0, 0, 0, 0)
+    )
     assert recovery.tip.pages_appended == 3 and recovery.file_size == 4 * page_size
     assert stat.S_IMODE(os.stat(tmp_path / "new").st_mode) == 0o640 & ~_umask()
 
@@ -41,7 +45,9 @@ def test_what_appeared_meanwhile_is_left_alone(tmp_path: Path) -> None:
     assert path.read_bytes() == b"somebody's" and os.listdir(tmp_path) == ["there"]
 
 
-def test_renaming_stands_in_where_there_are_no_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_renaming_stands_in_where_there_are_no_links(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def no_links(*_: object, **__: object) -> None:
         raise OSError(errno.EPERM, "no links")
 

@@ -1,4 +1,4 @@
-"""The error tree, wrong types in every method, limits, and closed handles: API.md, sections Reading and Errors."""
+"""The error tree, wrong types in every method, limits, closed handles: API.md, section Errors."""
 
 from __future__ import annotations
 

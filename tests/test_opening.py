@@ -17,7 +17,7 @@ GENERATION = slice(72, 80)  # FORMAT §2.1
 
 
 def touch_free(path: Path) -> tuple[bytes, int, list[str]]:
-    """What must not change when nothing is written: bytes, time of modification, the directory's files."""
+    """What must not change when nothing is written: bytes, time of change, names beside it."""
     return path.read_bytes(), path.stat().st_mtime_ns, sorted(os.listdir(path.parent))
 
 

@@ -39,7 +39,11 @@ def test_gather_write_of_more_pieces_than_one_call_takes(tmp_path: Path) -> None
     assert device.read_bytes(1 << 20, 10, True) == b"durable"
     assert device.get_size() == (1 << 20) + 7
     device.set_size(10)
-    assert device.get_size() == 10 and device.read_bytes(20, 5) == b"" and device.read_bytes(20, 5, True) == b""
+    assert (
+        device.get_size() == 10
+        and device.read_bytes(20, 5) == b""
+        and device.read_bytes(20, 5, True) == b""
+    )
     device.close()
     device.close()
     with pytest.raises(OSError):
@@ -68,7 +72,13 @@ def test_tracing_device_fails_before_the_operation_and_writes_short(tmp_path: Pa
     assert caught.value.errno == errno.ENOSPC and device.read_bytes(0, 9) == b"XYc"
     device.sync_data()
     device.set_size(1)
-    assert [operation[0] for operation in trace.operations] == ["write", "write", "write", "sync", "truncate"]
+    assert [operation[0] for operation in trace.operations] == [
+        "write",
+        "write",
+        "write",
+        "sync",
+        "truncate",
+    ]
 
 
 @pytest.mark.parametrize("content", [b"", b"x", b"hello" * 2000, b"\0" * 8192])
@@ -95,10 +105,18 @@ def test_unknown_features(tmp_path: Path) -> None:
     import xxhash
 
     page_file, _ = new_file(tmp_path)
-    for offset, outcome in ((88, "ignored"), (96, "read only"), (104, "refused"), (48, "refused"), (40, "refused")):
+    for offset, outcome in (
+        (88, "ignored"),
+        (96, "read only"),
+        (104, "refused"),
+        (48, "refused"),
+        (40, "refused"),
+    ):
         data = bytearray(Path(page_file.path).read_bytes())
         data[offset] ^= 2
-        data[0:8] = xxhash.xxh64_intdigest(bytes(data[8:PAGE]), page_file.generation).to_bytes(8, "little")
+        data[0:8] = xxhash.xxh64_intdigest(bytes(data[8:PAGE]), page_file.generation).to_bytes(
+            8, "little"
+        )
         changed = tmp_path / f"changed{offset}"
         changed.write_bytes(data)
         if outcome == "refused":
@@ -109,10 +127,19 @@ def test_unknown_features(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("mapped", [True, False])
-def test_pages_and_runs_verify_and_each_flipped_byte_is_noticed(tmp_path: Path, page_size: int, mapped: bool) -> None:
+def test_pages_and_runs_verify_and_each_flipped_byte_is_noticed(
+    tmp_path: Path, page_size: int, mapped: bool
+) -> None:
     page_file, first = new_file(tmp_path, page_size)
-    values = [b"", b"v" * 5000, os.urandom(page_size - 64 - 8), os.urandom(3 * page_size - 64 - 8 * 3 + 1)]
-    record = write_record(page_file, first, [leaf_page(1, page_size), *values, leaf_page(2, page_size)])
+    values = [
+        b"",
+        b"v" * 5000,
+        os.urandom(page_size - 64 - 8),
+        os.urandom(3 * page_size - 64 - 8 * 3 + 1),
+    ]
+    record = write_record(
+        page_file, first, [leaf_page(1, page_size), *values, leaf_page(2, page_size)]
+    )
     page_file.close()
     page_file = open_page_file(page_file.path, mapped=mapped)
     end = record.end_page
@@ -170,7 +197,11 @@ def test_a_run_is_what_the_format_says(tmp_path: Path) -> None:
         run = run_bytes(page_file, 9, 5, value)
         count = -(-(64 + size) // (PAGE - 8))
         table = count * PAGE - 8 * count
-        assert len(run) == count * PAGE and run[64 : 64 + size] == value and not any(run[64 + size : table])
+        assert (
+            len(run) == count * PAGE
+            and run[64 : 64 + size] == value
+            and not any(run[64 + size : table])
+        )
         assert int.from_bytes(run[0:8], "little") == xxhash.xxh64_intdigest(run[8:64], seed)
         assert int.from_bytes(run[48:56], "little") == xxhash.xxh64_intdigest(run[table:], seed)
         for i in range(count):
@@ -185,7 +216,9 @@ def test_a_larger_mapping_keeps_the_old_one_for_those_who_hold_it(tmp_path: Path
     old.set_verified(2)
     limit = old.page_limit
     new = page_file.space(limit + 1)
-    assert new is not old and new.page_limit > limit and new.is_verified(2) and not new.is_verified(3)
+    assert (
+        new is not old and new.page_limit > limit and new.is_verified(2) and not new.is_verified(3)
+    )
     assert page_file.space(1) is new
     watch = weakref.ref(old)
     page_file.close()
@@ -216,6 +249,10 @@ def test_a_mirror_is_trimmed_once_it_holds_16_mib(tmp_path: Path) -> None:
     space = page_file.space(0)
     assert space.check_page(2) == OK and not space.trim_now()
     assert space.check_run(record.page + 1, record.end_page, 17 << 20) == OK
-    assert space.loaded_bytes > 17 << 20 and space.trim_now() and not space.is_verified(record.page + 1)
+    assert (
+        space.loaded_bytes > 17 << 20
+        and space.trim_now()
+        and not space.is_verified(record.page + 1)
+    )
     assert space.loaded_bytes == 0 and space.check_page(2) == OK
     assert space.check_page(record.end_page + 5) == OUT_OF_RANGE

@@ -441,7 +441,8 @@ for number in itertools.count(start + 1):
         txn[b"%08d" % number] = (b"%d|" % number) * (number * 37 % 3000)
         txn.tree("t")[b"newest"] = b"%d" % number
         if number % 7 == 0:
-            txn.update((b"bulk/%04d" % (number * 13 % 997 + i), b"%d" % number * 30) for i in range(400))
+            first = number * 13 % 997
+            txn.update((b"bulk/%04d" % (first + i), b"%d" % number * 30) for i in range(400))
     print(number)
 """
 

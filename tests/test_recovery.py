@@ -33,7 +33,12 @@ def check_goes_on(page_file: PageFile) -> None:
     recovery = find_tip(page_file, from_medium=True, boot=BOOT)
     tip = repair_tail(page_file, recovery, BOOT)
     again = find_tip(page_file, from_medium=True, boot=BOOT)
-    assert again.tip.nonce == tip.nonce and not again.rolled_back and not again.unfinished and not again.possible_loss
+    assert (
+        again.tip.nonce == tip.nonce
+        and not again.rolled_back
+        and not again.unfinished
+        and not again.possible_loss
+    )
     assert again.file_size == (tip.end_page + 1) * PAGE
     record = write_record(page_file, tip, [leaf_page(9)], commit_id=next_commit_id(page_file, tip))
     assert find_tip(page_file, boot=BOOT).tip.nonce == record.nonce
@@ -53,7 +58,14 @@ def test_every_torn_or_lost_page_of_a_record_leads_to_the_previous_one(tmp_path:
     def variants(number: int) -> list[bytes]:
         cut = slice(number * PAGE, (number + 1) * PAGE)
         new, zero, old = after[cut], before[cut], previous_attempt[cut]
-        return [new, zero, old, new[:512] + zero[512:], zero[:512] + new[512:], new[:2048] + old[2048:]]
+        return [
+            new,
+            zero,
+            old,
+            new[:512] + zero[512:],
+            zero[:512] + new[512:],
+            new[:2048] + old[2048:],
+        ]
 
     states = 0
     whole = {after[b.page * PAGE :]: b.nonce, previous_attempt[b.page * PAGE :]: abandoned.nonce}
@@ -87,7 +99,9 @@ def test_mixtures_of_two_attempts_with_one_id_are_refused(tmp_path: Path) -> Non
     page_file, first = new_file(tmp_path)
     attempts = []
     for fill in (1, 2):
-        record = write_record(page_file, first, [leaf_page(fill), leaf_page(fill + 10), leaf_page(fill + 20)])
+        record = write_record(
+            page_file, first, [leaf_page(fill), leaf_page(fill + 10), leaf_page(fill + 20)]
+        )
         attempts.append((record, contents(page_file)))
     for choice in itertools.product((0, 1), repeat=4):
         data = attempts[0][1][: 3 * PAGE]
@@ -103,7 +117,10 @@ def test_a_hole_before_an_intact_record_rejects_both(tmp_path: Path) -> None:
     b = write_record(page_file, a, [leaf_page(2)], durable_upto=1)
     page_file.device.write_bytes((a.page + 1) * PAGE, bytes(PAGE))
     recovery = find_tip(page_file, boot=BOOT)
-    assert recovery.tip.sequence == 1 and [r.nonce for r in recovery.rolled_back] == [a.nonce, b.nonce]
+    assert recovery.tip.sequence == 1 and [r.nonce for r in recovery.rolled_back] == [
+        a.nonce,
+        b.nonce,
+    ]
     assert recovery.possible_loss and recovery.reasons
     gap = repair_tail(page_file, recovery, BOOT)
     assert gap.is_gap and gap.page == a.page and gap.end_page == b.end_page
@@ -144,7 +161,9 @@ def test_damage_of_the_checkpoints_record_is_an_error(tmp_path: Path) -> None:
 def test_a_torn_slot_is_ignored(tmp_path: Path) -> None:
     page_file, first = new_file(tmp_path)
     a = write_record(page_file, first, [leaf_page(1)])
-    slot = write_checkpoint(page_file.device, PAGE, page_file.generation, record=a, flags=CLEAN, boot_id=BOOT)
+    slot = write_checkpoint(
+        page_file.device, PAGE, page_file.generation, record=a, flags=CLEAN, boot_id=BOOT
+    )
     assert read_checkpoint(page_file.device, PAGE, page_file.generation) == slot and slot.clean
     page_file.device.write_bytes(PAGE + slot.slot * PAGE // 2 + 90, b"!")
     assert read_checkpoint(page_file.device, PAGE, page_file.generation).sequence == 1
@@ -208,13 +227,23 @@ def test_volatile_loss_is_covered_by_a_gap(tmp_path: Path, embedded: bool) -> No
     assert recovery.tip.nonce == a.nonce and recovery.possible_loss
     gap = repair_tail(page_file, recovery, BOOT)
     assert gap.is_gap and (gap.page, gap.end_page) == (a.end_page, a.end_page + 20)
-    assert (gap.commit_id, gap.commit_nonce, gap.time_ns, gap.entries) == (2, a.nonce, a.time_ns, a.entries)
+    assert (gap.commit_id, gap.commit_nonce, gap.time_ns, gap.entries) == (
+        2,
+        a.nonce,
+        a.time_ns,
+        a.entries,
+    )
     assert gap.pages_appended == gap.end_page and gap.pages_retired == a.pages_retired + 20
     assert next_commit_id(page_file, gap) == 2 * ID_STEP
     if embedded:
         assert gap.default_tree[0] == gap.page and gap.default_tree[1:] == a.default_tree[1:]
-        old, new = (page_file.device.read_bytes(r.page * PAGE + a.embedded_offset, 1024) for r in (a, gap))
-        assert new[8:16] == gap.page.to_bytes(8, "little") and (old[:8], old[16:]) == (new[:8], new[16:])
+        old, new = (
+            page_file.device.read_bytes(r.page * PAGE + a.embedded_offset, 1024) for r in (a, gap)
+        )
+        assert new[8:16] == gap.page.to_bytes(8, "little") and (old[:8], old[16:]) == (
+            new[:8],
+            new[16:],
+        )
     else:
         assert gap.default_tree == a.default_tree
     tagged = write_record(page_file, gap, [], administrative=True)
@@ -260,7 +289,9 @@ def test_two_crashes_never_mix_two_histories(tmp_path: Path) -> None:
     page_file.device.write_bytes((lost.page + 1) * PAGE, bytes(PAGE))
     tip = repair_tail(page_file, find_tip(page_file, boot=BOOT), BOOT)
     base = contents(page_file)
-    second = write_record(page_file, tip, [leaf_page(3), leaf_page(4)], commit_id=next_commit_id(page_file, tip))
+    second = write_record(
+        page_file, tip, [leaf_page(3), leaf_page(4)], commit_id=next_commit_id(page_file, tip)
+    )
     data = contents(page_file)
     tail_2 = data[second.page * PAGE :]
     assert len(tail_1) == len(tail_2) == 3 * PAGE

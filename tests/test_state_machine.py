@@ -1,4 +1,4 @@
-"""The whole API against the model: Hypothesis chooses the operations, every run ends with `check()`.
+"""The whole API against the model: Hypothesis chooses the calls, every run ends with `check()`.
 
 Set COWTREE_HYPOTHESIS=thorough for many more and longer runs.
 """
@@ -79,6 +79,7 @@ class TreeMachine(RuleBasedStateMachine):
         finally:
             shutil.rmtree(self.directory, ignore_errors=True)
 
+    @rule()
     def check_file(self) -> None:
         report = self.db.check()
         assert report.ok, report.problems
@@ -98,7 +99,7 @@ class TreeMachine(RuleBasedStateMachine):
             self.model.settle(self.db.commit_id)
 
     def reader(self, name: str | None, through_database: bool) -> tuple[Any, ModelTree]:
-        """The tree in the transaction, or the newest commit, which an open transaction does not change."""
+        """The tree in the transaction, or of the newest commit, which that does not change."""
         if not through_database:
             return self.tree(name), self.model.read(name)
         tree: Any = self.db if name is None else self.db.tree(name)
@@ -560,10 +561,6 @@ class TreeMachine(RuleBasedStateMachine):
         self.db = self.open()
         assert self.db.commit_id == self.model.commit_id
         check_state(self.db, self.model.committed)
-
-    @rule()
-    def check_now_and_then(self) -> None:
-        self.check_file()
 
     @invariant()
     def sizes_agree(self) -> None:

@@ -1,4 +1,4 @@
-"""Threads: readers never see half a commit, writers lose nothing, closing beside others raises and nothing worse."""
+"""Threads: readers see whole commits, writers lose nothing, closing beside others only raises."""
 
 from __future__ import annotations
 

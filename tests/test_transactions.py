@@ -128,11 +128,10 @@ def test_iterators_and_cursors_of_an_ended_transaction_fail_rather_than_end(
 
 
 def test_collected_transaction_rolls_back_with_a_resource_warning(db: cowtree.Database) -> None:
-    txn = db.transaction()
-    txn[b"a"] = b"1"
+    held = [db.transaction()]
+    held[0][b"a"] = b"1"
     with pytest.warns(ResourceWarning):
-        del txn
-        gc.collect()
+        held.clear()
     assert dict(db) == {}
     db[b"next"] = b"works"
 

@@ -12,6 +12,7 @@ from cowtree.demo.files import CHILD_ENTRIES as ENTRIES
 
 __all__ = ["kill_a_writer"]
 
+
 def kill_a_writer(path: str, acknowledgements: int) -> tuple[int, int]:
     """Start a child that commits for ever, kill it after so many acknowledgements; (acknowledged, found whole).
 

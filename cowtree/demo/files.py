@@ -12,7 +12,17 @@ from collections.abc import Iterator
 
 import cowtree
 
-__all__ = ["CHILD_ENTRIES", "FILES", "STAMP", "TREE", "Ledger", "find_files", "pack_stamp", "path_key", "unpack_stamp"]
+__all__ = [
+    "CHILD_ENTRIES",
+    "FILES",
+    "STAMP",
+    "TREE",
+    "Ledger",
+    "find_files",
+    "pack_stamp",
+    "path_key",
+    "unpack_stamp",
+]
 
 FILES = b"file/"
 STAMP = b"meta/stamp"

@@ -16,7 +16,7 @@ def load_with_lmdb(
 ) -> tuple[float, int] | None:
     """(seconds, bytes on disk) of storing the files in commits of `per_commit`; None without LMDB."""
     try:
-        import lmdb
+        import lmdb  # type: ignore[import-not-found, unused-ignore]
     except ImportError:
         return None
     total = sum(len(content) for _, content in files)

@@ -133,7 +133,9 @@ class _Story:
     def count_directories(self, snapshot: cowtree.Snapshot) -> None:
         """Counts by directory are two descents each, however many files there are."""
         listed = Counter(
-            key[len(FILES) :].split(b"/")[0] for key in snapshot.keys(prefix=FILES) if b"/" in key[len(FILES) :]
+            key[len(FILES) :].split(b"/")[0]
+            for key in snapshot.keys(prefix=FILES)
+            if b"/" in key[len(FILES) :]
         )
         largest = listed.most_common(4)
         for name, count in largest:
@@ -151,7 +153,10 @@ class _Story:
             self.problems.append("buffer() and get() differ")
         name = os.fsdecode(key[len(FILES) :])
         self.rows.append(
-            ("largest value through buffer()", f"{name}, {len(view)} bytes, read-only: {view.readonly}")
+            (
+                "largest value through buffer()",
+                f"{name}, {len(view)} bytes, read-only: {view.readonly}",
+            )
         )
 
     def compare(self, result: tuple[float, int] | None) -> None:
@@ -163,7 +168,8 @@ class _Story:
         self.rows.append(
             (
                 "the same loading with LMDB",
-                f"{seconds:7.2f} s, {self.bytes / seconds / 1e6:.0f} MB/s; {size / 1e6:.1f} MB on disk (nobody reading meanwhile)",
+                f"{seconds:7.2f} s, {self.bytes / seconds / 1e6:.0f} MB/s; {size / 1e6:.1f} MB on disk "
+                "(nobody reading meanwhile)",
             )
         )
 

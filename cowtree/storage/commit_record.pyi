@@ -78,5 +78,9 @@ class CommitRecord:
 
 def record_follows(previous: CommitRecord | None, record: CommitRecord) -> str | None: ...
 def decode_commit_page(
-    page: bytes | bytearray | memoryview, number: int, uuid: bytes, generation: int, path: str | None = None
+    page: bytes | bytearray | memoryview,
+    number: int,
+    uuid: bytes,
+    generation: int,
+    path: str | None = None,
 ) -> CommitRecord: ...

@@ -5,6 +5,7 @@ temporary file ── pages 0..3, sync ──> link without replacing ──> di
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 
@@ -49,10 +50,8 @@ def create_file(
             system.unlink(temporary)
             return
     except BaseException:
-        try:
+        with contextlib.suppress(OSError):  # the first error tells more
             system.unlink(temporary)
-        except OSError:
-            pass  # the first error tells more
         raise
     system.sync_directory(name)
 

@@ -29,7 +29,9 @@ class FileSystem:
         while True:
             temporary = os.path.join(directory, f".{name[:200]}.{os.urandom(8).hex()}.tmp")
             try:
-                descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+                descriptor = os.open(
+                    temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode
+                )
             except FileExistsError:
                 continue
             return descriptor, temporary
@@ -53,8 +55,12 @@ class FileSystem:
 
         rename = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
         if rename is None:
-            raise OSError(errno.EOPNOTSUPP, "neither hard links nor renaming without replacing", target)
-        if rename(_AT_FDCWD, os.fsencode(source), _AT_FDCWD, os.fsencode(target), _RENAME_NOREPLACE):
+            raise OSError(
+                errno.EOPNOTSUPP, "neither hard links nor renaming without replacing", target
+            )
+        if rename(
+            _AT_FDCWD, os.fsencode(source), _AT_FDCWD, os.fsencode(target), _RENAME_NOREPLACE
+        ):
             code = ctypes.get_errno()
             raise OSError(code, os.strerror(code), target)
 
@@ -72,11 +78,15 @@ class FileSystem:
 
     def sync_directory(self, path: str) -> None:
         """Make the names in the directory that holds `path` durable."""
-        descriptor = os.open(os.path.dirname(path) or ".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        descriptor = os.open(
+            os.path.dirname(path) or ".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+        )
         try:
             os.fsync(descriptor)
         except OSError as error:
-            if error.errno != errno.EINVAL:  # file systems that cannot sync a directory say so like this
+            if (
+                error.errno != errno.EINVAL
+            ):  # file systems that cannot sync a directory say so like this
                 raise
         finally:
             os.close(descriptor)

@@ -6,7 +6,9 @@ from .commit_record import CommitRecord
 from .page_file import PageFile
 from .range_writer import RangeWriter
 
-def first_record_page(page_size: int, uuid: bytes, generation: int, nonce: int, time_ns: int) -> bytes: ...
+def first_record_page(
+    page_size: int, uuid: bytes, generation: int, nonce: int, time_ns: int
+) -> bytes: ...
 def write_gap(
     file: PageFile, previous: CommitRecord, end_page: int, next_commit_id: int, durable_upto: int
 ) -> CommitRecord: ...

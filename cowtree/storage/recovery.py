@@ -41,7 +41,9 @@ class Recovery:
     rolled_back: tuple[CommitRecord, ...] = ()  # intact commit pages whose records do not count
     reasons: tuple[str, ...] = ()  # why, the first failure first
     possible_loss: bool = False  # published commits may be gone: a gap has to follow
-    unfinished: bool = False  # remains of a commit, without an intact commit page, lie behind the tip
+    unfinished: bool = (
+        False  # remains of a commit, without an intact commit page, lie behind the tip
+    )
     bytes_behind: int = 0  # between the tip's range and the end of the file
     problems: tuple[str, ...] = field(default=())  # odd but harmless
 
@@ -78,7 +80,9 @@ def find_tip(
     pages behind the start and the ranges of unproven records; memory: one record object each.
     """
     reader = RangeReader(page_file, from_medium=from_medium)
-    checkpoint = read_checkpoint(page_file.device, page_file.page_size, page_file.generation, from_medium=from_medium)
+    checkpoint = read_checkpoint(
+        page_file.device, page_file.page_size, page_file.generation, from_medium=from_medium
+    )
     first = _starting_record(page_file, reader, start, checkpoint)
     records, broken, unfinished = _hop(page_file, reader, first, published_end)
     if published_end is not None and published_end > FIRST_RECORD_PAGE:
@@ -135,9 +139,16 @@ def repair_tail(page_file: PageFile, recovery: Recovery, boot: bytes | None = No
     end_page, id_bound = tip.end_page + 1, tip.commit_id + 1
     if recovery.possible_loss:
         end_page, id_bound = _lost_bounds(page_file, recovery)
-        if slot is None or not slot.volatile or slot.boot_id != NO_BOOT_ID or slot.volatile_bound < end_page:
+        if (
+            slot is None
+            or not slot.volatile
+            or slot.boot_id != NO_BOOT_ID
+            or slot.volatile_bound < end_page
+        ):
             # The cut destroys the evidence of what was rolled back: keep it in the checkpoint until the gap is there.
-            known = slot if slot is not None else RangeReader(page_file).read_commit(FIRST_RECORD_PAGE)
+            known = (
+                slot if slot is not None else RangeReader(page_file).read_commit(FIRST_RECORD_PAGE)
+            )
             write_checkpoint(
                 device,
                 page_size,
@@ -164,7 +175,10 @@ def repair_tail(page_file: PageFile, recovery: Recovery, boot: bytes | None = No
 
 
 def _starting_record(
-    page_file: PageFile, reader: RangeReader, start: CommitRecord | None, checkpoint: Checkpoint | None
+    page_file: PageFile,
+    reader: RangeReader,
+    start: CommitRecord | None,
+    checkpoint: Checkpoint | None,
 ) -> CommitRecord:
     """The newest record known to count. Raises CorruptionError if it is damaged."""
     if start is not None and (checkpoint is None or checkpoint.sequence <= start.sequence):
@@ -251,7 +265,9 @@ def _verify(
         size = record.page_count * page_file.page_size
         problem: CorruptionError | None = None
         if record.end_page > pages:
-            problem = CorruptionError("the file is truncated inside a commit", path=page_file.path, page=record.page)
+            problem = CorruptionError(
+                "the file is truncated inside a commit", path=page_file.path, page=record.page
+            )
         elif not is_proven or budget >= size:
             if is_proven and not record.presynced:
                 budget -= size
@@ -274,7 +290,9 @@ def _lost_bounds(page_file: PageFile, recovery: Recovery) -> tuple[int, int]:
     """The page and the commit id that everything which may have been published stays below."""
     tip, slot = recovery.tip, recovery.checkpoint
     end_page, id_bound = tip.end_page + 1, tip.commit_id + 1
-    believed = max(page_file.page_count(), tip.end_page + ROLLED_BACK_BYTES_MAX // page_file.page_size)
+    believed = max(
+        page_file.page_count(), tip.end_page + ROLLED_BACK_BYTES_MAX // page_file.page_size
+    )
     for record in recovery.rolled_back:
         end_page = max(end_page, min(record.end_page, believed))
         id_bound = max(id_bound, record.commit_id + 1)

@@ -4,7 +4,7 @@
 cimport cython
 from cpython.buffer cimport PyBuffer_FillInfo
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy
 
@@ -194,7 +194,6 @@ cdef int walk(void* argument) noexcept nogil:
     cdef PageView* at = &request.at
     cdef int how = request.how
     cdef int status
-    cdef bint stepped = False
     if how == TO_FIRST or how == TO_LAST:
         status = end_path(view, how == TO_LAST, path, at)
     elif how == TO_INDEX:

@@ -2,7 +2,7 @@
 """Editing sessions: private copies of pages, what they replace, and savepoint epochs. See `editor.pxd`."""
 
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
-from libc.stdlib cimport calloc, free, malloc, realloc
+from libc.stdlib cimport free, malloc, realloc
 from libc.string cimport memcpy, memset
 from posix.unistd cimport pread
 

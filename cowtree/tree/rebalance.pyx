@@ -10,7 +10,6 @@ be evened out for ever.
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
-from cowtree.layout cimport BRANCH_SLOT_SIZE, SEPARATOR_HEADER
 from cowtree.pages.branch cimport (
     Separator, branch_child, branch_entries, branch_find, branch_free, branch_pages, branch_remove, branch_separator,
     branch_set_child, branch_set_counts,
@@ -22,8 +21,8 @@ from cowtree.pages.builder cimport (
 from cowtree.pages.leaf cimport Entry, entry_count, leaf_entry, leaf_find, leaf_free, leaf_remove, prefix_size
 from cowtree.tree.dirty_pages cimport header_of
 from cowtree.tree.editor cimport (
-    NO_SPLIT, add_counts, copy_page, discard_page, discard_reference, discard_subtree, discard_value, fail, new_page,
-    own_child, own_path, own_root, page_totals,
+    add_counts, copy_page, discard_page, discard_reference, discard_subtree, discard_value, new_page, own_child,
+    own_path, own_root, page_totals,
 )
 from cowtree.tree.view cimport DIRTY, dirty_page
 
@@ -308,7 +307,6 @@ cdef int mend_child(
     Editor* editor, Tree* tree, Path* path, uint8_t* parent, uint32_t level, uint32_t slot
 ) noexcept nogil:
     """Child `slot` of `parent` (at `level`) is too empty: drop, merge, or even out with a neighbour."""
-    cdef uint32_t size = editor.space.usable_size
     cdef uint32_t count = entry_count(parent)
     cdef uint64_t pages = 0
     cdef int status = UNCHANGED

@@ -5,7 +5,7 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
 from cowtree.pages.branch cimport branch_child, branch_children, branch_entries, branch_find
 from cowtree.pages.leaf cimport ABSENT, DAMAGED, FOUND, entry_count, leaf_find
-from cowtree.tree.view cimport DIRTY, PageView, TreeView, view_page, view_root
+from cowtree.tree.view cimport PageView, TreeView, view_page, view_root
 
 
 cdef int find_path(

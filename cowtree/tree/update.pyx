@@ -11,7 +11,7 @@ Ascending (and descending) input cuts at the end instead, so that full pages sta
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcmp, memcpy
 
-from cowtree.layout cimport ENTRY_RUN, LEAF_ENTRY_HEADER, LEAF_SLOT_SIZE, BRANCH_SLOT_SIZE, SEPARATOR_HEADER, PAGE_COUNT, store16
+from cowtree.layout cimport ENTRY_RUN, LEAF_ENTRY_HEADER, LEAF_SLOT_SIZE, BRANCH_SLOT_SIZE, SEPARATOR_HEADER
 from cowtree.pages.branch cimport branch_free, branch_insert, branch_set_counts
 from cowtree.pages.builder cimport (
     Item, branch_size, build_branch, build_leaf, choose_split, common_prefix, copy_key, gather_branch, gather_leaf,

@@ -1,0 +1,9 @@
+"""Compiled; for other compiled modules only."""
+
+import struct
+
+TREE_RECORD: struct.Struct
+
+class Workspace: ...
+class WriteTree: ...
+class Changes: ...

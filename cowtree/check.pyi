@@ -1,0 +1,15 @@
+"""The checker."""
+
+from collections.abc import Callable
+
+from cowtree.engine import CommitState
+from cowtree.stats import Report
+from cowtree.storage.page_file import PageFile
+
+PROBLEMS_MAX: int
+
+class Checker: ...
+
+def check_state(
+    state: CommitState, file: PageFile, progress: Callable[[int, int | None], object] | None
+) -> Report: ...
