@@ -179,7 +179,10 @@ cdef class Session(Changes):
         fields.retired_count = encoder.count
         fields.retired_pages = list_pages
         inline_size = 0 if fields.retired_page else <uint32_t>encoder.size
-        offset = commit_embedded_offset(skip_count, note_size, inline_size)
+        # A gap record repeats the image at the same offset, behind a note of 8 bytes (FORMAT §3.5).
+        offset = max(
+            commit_embedded_offset(skip_count, note_size, inline_size), commit_embedded_offset(skip_count, 8, 0)
+        )
 
         fields.embedded_offset = 0
         fields.default_tree.root = tree.root

@@ -29,7 +29,7 @@ settings.register_profile(
     suppress_health_check=list(HealthCheck),
 )
 settings.register_profile(
-    "thorough", parent=settings.get_profile("ci"), max_examples=2000, stateful_step_count=120
+    "thorough", parent=settings.get_profile("ci"), max_examples=500, stateful_step_count=120
 )
 settings.load_profile(os.environ.get("COWTREE_HYPOTHESIS", "ci"))
 
