@@ -1,6 +1,8 @@
 # `make demo` and `make test` work on a fresh machine with Python, a C compiler and make.
 PYTHON ?= python3
 VENV ?= .venv
+# The checkout is not on the path, so that the installed package is the one that runs, in child processes too.
+export PYTHONSAFEPATH = 1
 BIN = $(abspath $(VENV))/bin
 SOURCES = pyproject.toml setup.py MANIFEST.in $(shell find cowtree -name '*.py' -o -name '*.pyx' -o -name '*.pxd' -o -name '*.pyi' -o -name '*.h' -o -name 'sigbus_guard.c' -o -name 'fork_guard.c')
 
@@ -28,15 +30,14 @@ $(VENV)/dev-tools: $(VENV)/test-tools
 	$(BIN)/python -m pip install --quiet ".[dev]"
 	touch $@
 
-# -P: the checkout is not on the path, so that the installed package is the one that runs.
 demo: $(VENV)/bench-tools
-	$(BIN)/python -P -m cowtree demo
+	$(BIN)/python -m cowtree demo
 
 test: $(VENV)/test-tools
-	$(BIN)/python -P -m pytest $(TESTS)
+	$(BIN)/python -m pytest $(TESTS)
 
 test-quick: $(VENV)/test-tools
-	$(BIN)/python -P -m pytest -m "not slow" -x $(TESTS)
+	$(BIN)/python -m pytest -m "not slow" -x $(TESTS)
 
 lint: $(VENV)/dev-tools
 	$(BIN)/ruff check .
@@ -44,15 +45,18 @@ lint: $(VENV)/dev-tools
 	PATH="$(BIN):$$PATH" cython-lint cowtree
 
 types: $(VENV)/dev-tools
-	cd tests && $(BIN)/python -P -m mypy --strict -p cowtree
-	$(BIN)/python -P -m pyright --pythonpath $(BIN)/python cowtree
-	cd tests && $(BIN)/python -P -m mypy.stubtest --ignore-disjoint-bases --ignore-unused-allowlist --concise --allowlist stubtest-allowlist.txt cowtree
+	$(BIN)/python -m mypy --strict -p cowtree
+	$(BIN)/python -m pyright --pythonpath $(BIN)/python cowtree
+	$(BIN)/python -m mypy.stubtest --ignore-disjoint-bases --ignore-unused-allowlist --concise --allowlist tests/stubtest-allowlist.txt cowtree
+
+# Only the folder bench is put on the path.
+BENCH = mkdir -p $(VENV)/path && ln -sfn "$(CURDIR)/bench" $(VENV)/path/bench && PYTHONPATH=$(VENV)/path $(BIN)/python -m bench
 
 bench: $(VENV)/bench-tools
-	$(BIN)/python -m bench
+	$(BENCH) $(BENCH_ARGUMENTS)
 
 bench-quick: $(VENV)/bench-tools
-	$(BIN)/python -m bench --quick
+	$(BENCH) --quick $(BENCH_ARGUMENTS)
 
 # The suite over a build with AddressSanitizer and UndefinedBehaviorSanitizer.
 sanitize:
@@ -60,10 +64,10 @@ sanitize:
 	COWTREE_SANITIZE=address,undefined .venv-asan/bin/python -m pip install --quiet ".[test]"
 	LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so)" \
 	ASAN_OPTIONS=detect_leaks=0:handle_sigbus=0:allow_user_segv_handler=1 UBSAN_OPTIONS=print_stacktrace=1 \
-	PYTHONMALLOC=malloc .venv-asan/bin/python -P -m pytest -m "not slow" $(TESTS)
+	PYTHONMALLOC=malloc .venv-asan/bin/python -m pytest -m "not slow" $(TESTS)
 
 dev:
-	$(PYTHON) setup.py build_ext --inplace
+	PYTHONSAFEPATH= $(PYTHON) setup.py build_ext --inplace
 
 clean:
 	rm -rf build dist *.egg-info .venv .venv-asan

@@ -30,7 +30,7 @@ class Engine(Protocol):
 
 
 class Cowtree:
-    """cowtree with its defaults."""
+    """cowtree with its defaults, but for the memory that a transaction may hold."""
 
     name = "cowtree"
 
@@ -38,7 +38,8 @@ class Cowtree:
         import cowtree
 
         self._path = os.path.join(folder, "bench.cow")
-        self.db = cowtree.open(self._path, sync=sync)
+        # Loads of one transaction stay within the memory budget, as LMDB's do within its map.
+        self.db = cowtree.open(self._path, sync=sync, write_memory=1 << 30)
 
     def close(self) -> None:
         self.db.close()

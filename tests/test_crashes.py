@@ -12,9 +12,10 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-import cowtree
 import pytest
 from crash_device import Recorder, Scratch, TracedDatabase, crash_images, cuts, other_boot
+
+import cowtree
 
 SEED = 20261124
 Model = dict[int, dict[bytes, bytes]]  # commit number -> content

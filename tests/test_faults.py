@@ -8,9 +8,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-import cowtree
 import pytest
 from crash_device import TracedDatabase
+
+import cowtree
 
 
 class Failing:
