@@ -13,21 +13,21 @@ $(VENV)/created:
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	touch $@
 
-# Not editable: what is tested is what a user installs.
+# Not editable: what is tested is what a user installs. Extras are added to it below without building it again.
 $(VENV)/installed: $(VENV)/created $(SOURCES)
 	$(BIN)/python -m pip install --quiet .
 	touch $@
 
 $(VENV)/test-tools: $(VENV)/installed
-	$(BIN)/python -m pip install --quiet ".[test]" || (echo "lmdb cannot be installed here: its comparisons are skipped" && $(BIN)/python -m pip install --quiet pytest pytest-timeout hypothesis xxhash)
+	$(BIN)/python -m pip install --quiet "cowtree[test]" || (echo "lmdb cannot be installed here: its comparisons are skipped" && $(BIN)/python -m pip install --quiet pytest pytest-timeout hypothesis xxhash)
 	touch $@
 
 $(VENV)/bench-tools: $(VENV)/installed
-	$(BIN)/python -m pip install --quiet ".[bench]" || echo "lmdb cannot be installed here: the comparison is left out"
+	$(BIN)/python -m pip install --quiet "cowtree[bench]" || echo "lmdb cannot be installed here: the comparison is left out"
 	touch $@
 
 $(VENV)/dev-tools: $(VENV)/test-tools
-	$(BIN)/python -m pip install --quiet ".[dev]"
+	$(BIN)/python -m pip install --quiet "cowtree[dev]"
 	touch $@
 
 demo: $(VENV)/bench-tools

@@ -13,6 +13,7 @@ from cpython.pythread cimport PyThread_type_lock
 from cowtree.storage.commit_record cimport CommitRecord
 from cowtree.storage.file_lock cimport FileLock
 from cowtree.storage.page_file cimport PageFile, PageSpace
+from cowtree.tree.cursor cimport TreeSource
 from cowtree.tree.view cimport TreeView
 
 
@@ -34,6 +35,7 @@ cdef class Engine:
     cdef readonly CommitState published
     cdef readonly CommitState appended
     cdef readonly object path              # str, absolute; None when anonymous
+    cdef bytes path_bytes
     cdef readonly bint readonly
     cdef readonly bint closed
     cdef bint wrote                        # since it was opened: a clean close is owed
@@ -70,7 +72,15 @@ cdef class Engine:
     cdef int append(self, CommitState state, bint durable, bint synced) except -1
     cdef int make_durable(self, uint64_t sequence) except -1
     cdef int publish(self, CommitState state) except -1
-    cdef int cover_unsynced(self, CommitState state) except -1
+    cdef int begin_write(self, object timeout, TreeSource handle) except -1
+    cdef int acquire_process_lock(self, object deadline, object timeout, TreeSource handle) except -1
+    cdef int after_acquiring(self) except -1
+    cdef bint tail_changed(self) except -1
+    cdef int require_same_file(self) except -1
+    cdef int sync_directory(self) except -1
+    cdef int finish_write(self) except -1
+    cdef int release_if_idle(self) except -1
+    cdef int cover_unsynced(self, uint64_t end, uint64_t commit_id) except -1
     cdef int prefill(self) except -1
     cdef uint64_t checkpoint_words(self) except? 0
     cdef uint64_t word_at(self, uint64_t offset) except? 0

@@ -4,7 +4,6 @@ from cowtree.storage.commit_record import CommitRecord
 from cowtree.storage.file_lock import FileLock
 from cowtree.storage.page_file import PageFile
 from cowtree.storage.recovery import Recovery
-from cowtree.tree.cursor import TreeSource
 
 class CommitState:
     record: CommitRecord
@@ -29,8 +28,6 @@ class Engine:
         boot: bytes,
         copy_on_write: bool,
     ) -> None: ...
-    def begin_write(self, timeout: float | None, handle: TreeSource) -> None: ...
-    def finish_write(self) -> None: ...
     def sync(self) -> None: ...
     def shutdown(self) -> None: ...
     @property

@@ -8,6 +8,7 @@ commit; if the sync fails, both fail.
 
 import errno
 import os
+import signal
 import threading
 import time
 
@@ -70,6 +71,7 @@ cdef class Engine:
         self.file = file
         self.lock = lock
         self.path = path
+        self.path_bytes = b"" if path is None else os.fsencode(path)
         self.anonymous = file.anonymous
         self.readonly = file.readonly or (lock is None and not file.anonymous)
         self.writer = threading.Lock()
@@ -108,6 +110,8 @@ cdef class Engine:
         cdef const uint8_t* tail
         if self.closed:
             raise ClosedError("the database is closed")
+        if state.space.space.mirrored:
+            state.space.trim()                     # nobody reads: readers hold the GIL while they are inside
         if self.anonymous or (self.lock is not None and self.lock.held):
             return state
         if not state.tail_in_file:
@@ -207,7 +211,7 @@ cdef class Engine:
             ) from self.poison
         return 0
 
-    def begin_write(self, timeout, TreeSource handle):
+    cdef int begin_write(self, object timeout, TreeSource handle) except -1:
         """Become the one writer: mutex, process lock, newest tip. `timeout` in seconds, None = for ever.
 
         Closing `handle`, through which the caller waits, ends the wait.
@@ -251,10 +255,10 @@ cdef class Engine:
             raise LockTimeoutError(f"{self.path}: another writer had the lock for {timeout} s")
         return min(pause, left)
 
-    def acquire_process_lock(self, deadline, timeout, TreeSource handle):
+    cdef int acquire_process_lock(self, object deadline, object timeout, TreeSource handle) except -1:
         """Take the writer byte; polls, because byte-range locks are unfair and know no timeout."""
         if self.lock.try_acquire():
-            return
+            return 0
         pause = 0.0005
         self.lock.set_waiting(True)
         try:
@@ -265,7 +269,7 @@ cdef class Engine:
         finally:
             self.lock.set_waiting(False)
 
-    def after_acquiring(self):
+    cdef int after_acquiring(self) except -1:
         """With the writer byte held and nothing published yet: learn the tip, then vouch for it."""
         cdef CommitState state
         try:
@@ -282,7 +286,7 @@ cdef class Engine:
             self.lock.release()
             raise
 
-    def tail_changed(self):
+    cdef bint tail_changed(self) except -1:
         """Did another process write behind our tip since we released the lock?"""
         cdef CommitState state = self.published
         return self.word_at(state.end << self.file.shift) != 0
@@ -300,35 +304,34 @@ cdef class Engine:
             return 0
         return load64(word)
 
-    def require_same_file(self):
+    cdef int require_same_file(self) except -1:
         """The path must still name this file: rename, unlink and restore are noticed before anything is written."""
-        cdef bytes path = os.fsencode(self.path)
-        if not same_file(path, self.dev, self.ino):
+        if not same_file(self.path_bytes, self.dev, self.ino):
             raise OSError(
                 errno.ESTALE, "the database file was replaced or removed: close this handle and open the path again",
                 self.path,
             )
 
-    def sync_directory(self):
+    cdef int sync_directory(self) except -1:
         """Once per file, before the first acknowledgement: its directory entry must last too (M8)."""
         if self.directory_synced is None:
             FileSystem().sync_directory(self.path)
             self.directory_synced = True
 
-    def finish_write(self):
+    cdef int finish_write(self) except -1:
         """Give up the writer mutex; the process lock goes when nothing is left to sync."""
         self.owner = None
         self.release_if_idle()
         self.writer.release()
 
-    def release_if_idle(self):
+    cdef int release_if_idle(self) except -1:
         """Let other processes write, unless a thread here is about to."""
         if self.lock is None or not self.lock.held or self.poison is not None:
-            return
+            return 0
         if self.syncs_pending or self.appended is not self.published:
-            return
+            return 0
         if self.writers_waiting and not self.lock.others_waiting():
-            return
+            return 0
         self.lock.release()
 
     # -- commits ------------------------------------------------------------------------------------------------------
@@ -358,11 +361,7 @@ cdef class Engine:
             if synced:
                 self.durable_sequence = sequence
                 self.publish(state)
-            elif alone and not durable:
-                if not self.anonymous:
-                    self.cover_unsynced(state)
-                self.publish(state)
-            elif self.anonymous:
+            elif self.anonymous or (alone and not durable):
                 self.publish(state)
             held = False
             self.owner = None
@@ -445,24 +444,26 @@ cdef class Engine:
         except Exception:
             pass                                   # the poison stands; a reopen verifies from the medium
 
-    cdef int cover_unsynced(self, CommitState state) except -1:
-        """I8: before an unsynced record is published, a durable checkpoint says how far such records may reach."""
+    cdef int cover_unsynced(self, uint64_t end, uint64_t commit_id) except -1:
+        """I8: before an unsynced record that ends at page `end` is written, a durable checkpoint says how far such
+        records may reach. Seldom: once per session and 64 MiB, or a quarter of the file.
+        """
         cdef uint64_t bound, id_bound
-        if state.end <= self.volatile_bound and state.record.fields.commit_id < self.volatile_id_bound:
+        if self.anonymous or (end <= self.volatile_bound and commit_id < self.volatile_id_bound):
             return 0
-        bound = state.end + max(UNSYNCED_BYTES >> self.file.shift, state.end // 4)
-        id_bound = state.record.fields.commit_id + UNSYNCED_IDS
+        bound = end + max(UNSYNCED_BYTES >> self.file.shift, end // 4)
+        id_bound = commit_id + UNSYNCED_IDS
         with nogil:
             PyThread_acquire_lock(self.sync_lock, WAIT_LOCK)
         try:
             # The record that the slot names as durable must be so before the slot can be on the disk.
             self.file.device.sync()
-            self.durable_sequence = state.record.fields.sequence
+            self.durable_sequence = self.appended.record.fields.sequence
             write_checkpoint(
-                self.file.device, self.file.page_size, self.file.generation, record=state.record, boot_id=self.boot,
-                flags=VOLATILE, volatile_bound=bound, volatile_id_bound=id_bound,
+                self.file.device, self.file.page_size, self.file.generation, record=self.appended.record,
+                boot_id=self.boot, flags=VOLATILE, volatile_bound=bound, volatile_id_bound=id_bound,
             )
-        except BaseException as error:
+        except OSError as error:
             self.poison_from(error)
             raise CommitUncertainError(f"{self.path}: a sync failed ({error})") from error
         finally:
@@ -529,6 +530,8 @@ cdef class Engine:
                     PyThread_release_lock(self.sync_lock)
             except OSError:
                 self.copy_on_write = True          # no room for zeros: no more of them
+            except KeyboardInterrupt:
+                signal.raise_signal(signal.SIGINT)  # the commit stands: let Ctrl-C come after it
             finally:
                 free(zeros)
         finally:
@@ -574,7 +577,7 @@ cdef class Engine:
         if not self.lock.held:
             if not self.lock.try_acquire():
                 return                             # another process writes: the clean close is its
-            if not same_file(os.fsencode(self.path), self.dev, self.ino) or self.tail_changed():
+            if not same_file(self.path_bytes, self.dev, self.ino) or self.tail_changed():
                 self.lock.release()
                 return
         # Sync first: only what is durable may be called so.

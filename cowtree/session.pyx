@@ -217,6 +217,8 @@ cdef class Session(Changes):
             raise AssertionError("the parts of a commit page exceed it")
         if fields.embedded_offset:
             commit_set_embedded(page, offset, &fields.default_tree)
+        if not durable:
+            self.engine.cover_unsynced(writer.first_page + fields.page_count, self.commit_id)
         # Alone, and inside the prefilled tail, the write is its own sync: one call, of just that range (D5).
         self.synced = (
             durable and not fields.flags & FLAG_PRESYNCED and not writer.pages_written

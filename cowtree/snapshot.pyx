@@ -78,6 +78,8 @@ cdef class Snapshot(Reader):
     cdef object pin(self, TreeView* view):
         if self.ended:
             raise ClosedError("the snapshot is closed")
+        if self.view.space.mirrored:
+            self.state.space.trim()
         view[0] = self.view
         return self.state
 
