@@ -2,105 +2,189 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
-__all__ = ["Engine", "available"]
+__all__ = ["ENGINES", "Engine", "Keys", "Pairs", "available"]
 
+Keys = list[bytes]
 Pairs = Iterable[tuple[bytes, bytes]]
 
 
+class Reading(Protocol):
+    """A snapshot or read transaction: `get` is a method of both."""
+
+    def get(self, key: bytes, /) -> bytes | None: ...
+
+
 class Engine(Protocol):
-    """One store in a folder of its own. `sync`: are commits durable when they return?"""
+    """One store in a folder of its own."""
 
     name: str
+    counts: bool
+    """Are there count, rank and nth?"""
 
-    def open(self, folder: str, *, sync: bool) -> None: ...
+    def open(self, folder: str, *, sync: bool) -> None:
+        """Create or open; `sync`: are commits durable when they return?"""
+
     def close(self) -> None: ...
-    def load(self, pairs: Pairs, *, ascending: bool) -> None: ...
-    def put_one(self) -> Callable[[bytes, bytes], object]: ...
-    def reader(self) -> Any: ...
-    def getter(self, reader: Any) -> Callable[[bytes], bytes | None]: ...
-    def get_many(self, reader: Any, keys: list[bytes]) -> list[bytes | None]: ...
-    def scan(self, reader: Any, start: bytes | None) -> Iterator[tuple[bytes, bytes]]: ...
-    def snapshot_get(self) -> Callable[[bytes], bytes | None]: ...
-    def end_reader(self, reader: Any) -> None: ...
-    def disk_bytes(self) -> int: ...
+    def sync(self) -> None:
+        """Nothing written so far is still on its way to the disk."""
+
+    def put_all(self, pairs: Pairs) -> None:
+        """One transaction, one put each."""
+
+    def put_ascending(self, pairs: Pairs) -> None:
+        """Likewise, with what the store offers for keys in order."""
+
+    def load_ascending(self, pairs: Pairs) -> None:
+        """One transaction, the store's bulk call for pairs in order."""
+
+    def put_one(self) -> Callable[[bytes, bytes], object]:
+        """One put, one commit."""
+
+    def snapshot(self) -> Callable[[], Any]:
+        """Takes a snapshot, which has `get` and ends when it is dropped."""
+
+    def end(self, snapshot: Any) -> None:
+        """End it now."""
+
+    def get_many(self, snapshot: Any) -> Callable[[Keys], Any]:
+        """The store's batched get, its result as it comes."""
+
+    def values_of(self, result: Any, keys: Keys) -> list[bytes | None]:
+        """What `get_many` found, in the order of the keys (not timed)."""
+
+    def scan(self, snapshot: Any) -> Iterator[tuple[bytes, bytes]]:
+        """All items in order."""
+
+    def scan_from(self, snapshot: Any) -> Callable[[bytes], Iterator[tuple[bytes, bytes]]]:
+        """Items from a key on."""
+
+    def disk_bytes(self) -> int:
+        """Allocated on the disk, after close."""
+
+    def version(self) -> str: ...
+    def settings(self) -> dict[str, object]:
+        """What is not the store's default, and what is worth knowing."""
 
 
 class Cowtree:
     """cowtree with its defaults, but for the memory that a transaction may hold."""
 
     name = "cowtree"
+    counts = True
+    # Loads of one transaction stay within the memory budget, as LMDB's do within its map.
+    _write_memory = 1 << 30
+
+    def __init__(self) -> None:
+        self._module: Any = importlib.import_module("cowtree")
+        self.db: Any = None
+        self._path = ""
 
     def open(self, folder: str, *, sync: bool) -> None:
-        import cowtree
-
         self._path = os.path.join(folder, "bench.cow")
-        # Loads of one transaction stay within the memory budget, as LMDB's do within its map.
-        self.db = cowtree.open(self._path, sync=sync, write_memory=1 << 30)
+        self.db = self._module.open(self._path, sync=sync, write_memory=self._write_memory)
 
     def close(self) -> None:
         self.db.close()
 
-    def load(self, pairs: Pairs, *, ascending: bool) -> None:
+    def sync(self) -> None:
+        self.db.sync()
+
+    def put_all(self, pairs: Pairs) -> None:
         with self.db.transaction() as txn:
             put = txn.put
             for key, value in pairs:
                 put(key, value)
 
+    def put_ascending(self, pairs: Pairs) -> None:
+        self.put_all(pairs)
+
+    def load_ascending(self, pairs: Pairs) -> None:
+        with self.db.transaction() as txn:
+            txn.load(pairs)
+
     def put_one(self) -> Callable[[bytes, bytes], object]:
-        return self.db.put
+        put: Callable[[bytes, bytes], object] = self.db.put
+        return put
 
-    def reader(self) -> Any:
-        return self.db.snapshot()
+    def snapshot(self) -> Callable[[], Any]:
+        take: Callable[[], Any] = self.db.snapshot
+        return take
 
-    def getter(self, reader: Any) -> Callable[[bytes], bytes | None]:
-        get: Callable[[bytes], bytes | None] = reader.get
-        return get
+    def end(self, snapshot: Any) -> None:
+        snapshot.close()
 
-    def get_many(self, reader: Any, keys: list[bytes]) -> list[bytes | None]:
-        found: list[bytes | None] = reader.get_many(keys)
-        return found
+    def get_many(self, snapshot: Any) -> Callable[[Keys], Any]:
+        get_many: Callable[[Keys], Any] = snapshot.get_many
+        return get_many
 
-    def scan(self, reader: Any, start: bytes | None) -> Iterator[tuple[bytes, bytes]]:
-        return iter(reader.items(start))
+    def values_of(self, result: Any, keys: Keys) -> list[bytes | None]:
+        return list(result)
 
-    def snapshot_get(self) -> Callable[[bytes], bytes | None]:
-        snapshot = self.db.snapshot
-        return lambda key: snapshot().get(key)
+    def scan(self, snapshot: Any) -> Iterator[tuple[bytes, bytes]]:
+        return iter(snapshot.items())
 
-    def end_reader(self, reader: Any) -> None:
-        reader.close()
+    def scan_from(self, snapshot: Any) -> Callable[[bytes], Iterator[tuple[bytes, bytes]]]:
+        items = snapshot.items
+        return lambda key: iter(items(key))
 
     def disk_bytes(self) -> int:
         return os.stat(self._path).st_blocks * 512
 
+    def version(self) -> str:
+        return str(self._module.__version__)
+
+    def settings(self) -> dict[str, object]:
+        return {"page_size": 4096, "write_memory": self._write_memory}
+
 
 class Lmdb:
-    """LMDB through the `lmdb` package: a map large enough, otherwise its defaults."""
+    """LMDB through the `lmdb` package: a map large enough, otherwise its defaults, named here."""
 
     name = "lmdb"
+    counts = False
+    _options: ClassVar[dict[str, object]] = {
+        "map_size": 64 << 30,
+        "max_dbs": 8,
+        "writemap": False,
+        "readahead": True,
+        "lock": True,
+    }
+
+    def __init__(self) -> None:
+        self._module: Any = importlib.import_module("lmdb")
+        self.env: Any = None
+        self._folder = ""
 
     def open(self, folder: str, *, sync: bool) -> None:
-        import lmdb
-
         self._folder = os.path.join(folder, "lmdb")
-        self.env = lmdb.open(self._folder, map_size=64 << 30, sync=sync, metasync=sync)
+        self.env = self._module.open(self._folder, sync=sync, metasync=sync, **self._options)
 
     def close(self) -> None:
         self.env.close()
 
-    def load(self, pairs: Pairs, *, ascending: bool) -> None:
+    def sync(self) -> None:
+        self.env.sync(True)
+
+    def put_all(self, pairs: Pairs) -> None:
         with self.env.begin(write=True) as txn:
             put = txn.put
-            if ascending:
-                for key, value in pairs:
-                    put(key, value, append=True)
-            else:
-                for key, value in pairs:
-                    put(key, value)
+            for key, value in pairs:
+                put(key, value)
+
+    def put_ascending(self, pairs: Pairs) -> None:
+        with self.env.begin(write=True) as txn:
+            put = txn.put
+            for key, value in pairs:
+                put(key, value, append=True)
+
+    def load_ascending(self, pairs: Pairs) -> None:
+        with self.env.begin(write=True) as txn:
+            txn.cursor().putmulti(pairs, append=True)
 
     def put_one(self) -> Callable[[bytes, bytes], object]:
         begin = self.env.begin
@@ -111,51 +195,64 @@ class Lmdb:
 
         return put
 
-    def reader(self) -> Any:
-        return self.env.begin()
+    def snapshot(self) -> Callable[[], Any]:
+        begin: Callable[[], Any] = self.env.begin
+        return begin
 
-    def getter(self, reader: Any) -> Callable[[bytes], bytes | None]:
-        get: Callable[[bytes], bytes | None] = reader.get
-        return get
+    def end(self, snapshot: Any) -> None:
+        snapshot.abort()
 
-    def get_many(self, reader: Any, keys: list[bytes]) -> list[bytes | None]:
-        found = dict(reader.cursor().getmulti(keys))
+    def get_many(self, snapshot: Any) -> Callable[[Keys], Any]:
+        getmulti: Callable[[Keys], Any] = snapshot.cursor().getmulti
+        return getmulti
+
+    def values_of(self, result: Any, keys: Keys) -> list[bytes | None]:
+        found: dict[bytes, bytes] = dict(result)
         return [found.get(key) for key in keys]
 
-    def scan(self, reader: Any, start: bytes | None) -> Iterator[tuple[bytes, bytes]]:
-        cursor = reader.cursor()
-        if start is not None:
-            cursor.set_range(start)
-        iterator: Iterator[tuple[bytes, bytes]] = cursor.iternext()
+    def scan(self, snapshot: Any) -> Iterator[tuple[bytes, bytes]]:
+        iterator: Iterator[tuple[bytes, bytes]] = snapshot.cursor().iternext()
         return iterator
 
-    def snapshot_get(self) -> Callable[[bytes], bytes | None]:
-        begin = self.env.begin
+    def scan_from(self, snapshot: Any) -> Callable[[bytes], Iterator[tuple[bytes, bytes]]]:
+        cursor = snapshot.cursor()
+        set_range, iternext = cursor.set_range, cursor.iternext
 
-        def get(key: bytes) -> bytes | None:
-            with begin() as txn:
-                value: bytes | None = txn.get(key)
-                return value
+        def scan(key: bytes) -> Iterator[tuple[bytes, bytes]]:
+            if not set_range(key):
+                return iter(())
+            items: Iterator[tuple[bytes, bytes]] = iternext()
+            return items
 
-        return get
-
-    def end_reader(self, reader: Any) -> None:
-        reader.abort()
+        return scan
 
     def disk_bytes(self) -> int:
         return os.stat(os.path.join(self._folder, "data.mdb")).st_blocks * 512
 
+    def version(self) -> str:
+        library = ".".join(str(part) for part in self._module.version())
+        return f"{self._module.__version__} (LMDB {library})"
+
+    def settings(self) -> dict[str, object]:
+        return {**self._options, "sync": "as the workload", "metasync": "as the workload"}
+
+
+ENGINES: dict[str, Callable[[], Engine]] = {"cowtree": Cowtree, "lmdb": Lmdb}
+
 
 def available(names: list[str] | None = None) -> list[Engine]:
-    """The engines that can be imported, or those named."""
+    """Those that can be imported, of all or of those named.
+
+    Raises ImportError if one that was named cannot.
+    """
     engines: list[Engine] = []
-    for engine in (Cowtree(), Lmdb()):
-        if names and engine.name not in names:
+    for name, make in ENGINES.items():
+        if names and name not in names:
             continue
         try:
-            __import__(engine.name)
+            engines.append(make())
         except ImportError:
-            print(f"{engine.name} is not installed: left out")
-            continue
-        engines.append(engine)
+            if names:
+                raise
+            print(f"{name} is not installed: left out")
     return engines

@@ -1,162 +1,147 @@
-"""Run workloads on engines in turn (A B A B ...), compare answers, print medians and ratios of the same run."""
+"""The method: engines in turn (A B A B ...), the collector off, answers compared, figures of one turn side by side."""
 
 from __future__ import annotations
 
 import gc
-import json
 import os
-import platform
 import shutil
-import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from bench.engines import Engine
-from bench.workloads import Data, Workload
+from bench.report import Result
+from bench.workloads import Data, Fixture, Job, Place, Workload
 
-__all__ = ["run"]
-
-
-def run(
-    workloads: list[Workload],
-    engines: list[Engine],
-    *,
-    keys: int,
-    repeat: int,
-    folder: str | None,
-    output: str | None,
-) -> None:
-    """Run everything and print a table; with `output` also write JSON."""
-    data = Data.make(keys)
-    print(f"{keys} keys of 16 B, values of 100 B; median of {repeat} interleaved runs (min-max)")
-    print(f"{platform.platform()}, Python {platform.python_version()}, {os.cpu_count()} cores")
-    names = [engine.name for engine in engines]
-    ratio = "cowtree" in names and "lmdb" in names
-    print(
-        f"{'workload':<26}"
-        + "".join(f"{name:>30}" for name in names)
-        + (" speed ratio" if ratio else "")
-    )
-    results = {}
-    for workload in workloads:
-        times = _measure(workload, engines, data, repeat, folder)
-        results[workload.name] = times
-        line = f"{workload.name:<26}"
-        for name in names:
-            line += f"{_describe(times[name]):>30}"
-        if ratio and times["cowtree"] and times["lmdb"]:
-            pairs = zip(times["lmdb"], times["cowtree"], strict=True)
-            line += f"{statistics.median(a / b for a, b in pairs):>11.2f}"
-        print(line, flush=True)
-    for name, size in _sizes(engines, data, folder).items():
-        print(f"size after a random load: {name} {size / 1e6:.1f} MB")
-        results.setdefault("file_size", {})[name] = [size]
-    if output:
-        with open(output, "w") as file:
-            json.dump(_report(results, keys, repeat), file, indent=1)
+__all__ = ["Runner", "WrongAnswerError"]
 
 
-def _describe(times: list[float]) -> str:
-    """Microseconds per operation."""
-    if not times:
-        return "-"
-    low, middle, high = min(times), statistics.median(times), max(times)
-    return f"{middle:.3g} µs ({low:.3g}-{high:.3g})"
+class WrongAnswerError(Exception):
+    """The engines disagree, or one disagrees with the data."""
 
 
-def _measure(
-    workload: Workload, engines: list[Engine], data: Data, repeat: int, folder: str | None
-) -> dict[str, list[float]]:
-    """Microseconds per operation of each run, by engine."""
-    times: dict[str, list[float]] = {engine.name: [] for engine in engines}
-    if workload.loaded:
-        with _folders(engines, folder) as places:
-            for engine in engines:
-                engine.open(places[engine.name], sync=workload.sync)
-                engine.load([(key, data.value) for key in data.keys], ascending=False)
-            for turn in range(repeat + 1):
-                _turn(workload, engines, data, times, counted=turn > 0)
-            for engine in engines:
-                engine.close()
-        return times
-    for _ in range(repeat):
-        with _folders(engines, folder) as places:
-            for engine in engines:
-                engine.open(places[engine.name], sync=workload.sync)
-            _turn(workload, engines, data, times, counted=True)
-            for engine in engines:
-                engine.close()
-    return times
+class Runner:
+    """Runs workloads over one set of data. Its databases are removed at the end of `with`."""
 
+    def __init__(self, engines: list[Engine], data: Data, *, repeat: int, folder: str) -> None:
+        self._engines = engines
+        self._data = data
+        self._repeat = repeat
+        self._root = tempfile.mkdtemp(prefix="cowtree-bench-", dir=folder)
+        self._shared: dict[str, str] | None = None
 
-def _turn(
-    workload: Workload,
-    engines: list[Engine],
-    data: Data,
-    times: dict[str, list[float]],
-    *,
-    counted: bool,
-) -> None:
-    answers = {}
-    for engine in engines:
-        reader = engine.reader() if workload.reads else None
-        gc.collect()
-        gc.disable()
-        started = time.perf_counter_ns()
-        operations, answers[engine.name] = workload.run(engine, data, reader)
-        elapsed = time.perf_counter_ns() - started
-        gc.enable()
-        if workload.reads:
-            engine.end_reader(reader)
-        if counted and operations:
-            times[engine.name].append(elapsed / 1000 / operations)
-    if any(answer != answers[engines[0].name] for answer in answers.values()):
-        raise AssertionError(f"{workload.name}: the engines disagree")
+    def __enter__(self) -> Runner:
+        return self
 
+    def __exit__(self, *exception: object) -> None:
+        shutil.rmtree(self._root, ignore_errors=True)
 
-def _sizes(engines: list[Engine], data: Data, folder: str | None) -> dict[str, int]:
-    sizes = {}
-    with _folders(engines, folder) as places:
+    def run(self, workload: Workload) -> Result:
+        """`repeat` turns; over a loaded database after one more to warm up.
+
+        Raises WrongAnswerError.
+        """
+        engines = [engine for engine in self._engines if engine.counts or not workload.counts]
+        result = Result(workload, {engine.name: [] for engine in engines})
+        if workload.fixture is Fixture.EMPTY:
+            for turn in range(self._repeat):
+                with self._open(engines, self._folders(), workload.sync) as places:
+                    self._turn(workload, engines, places, result, turn, verify=turn == 0)
+            return result
+        with self._loaded(engines, workload) as places:
+            for turn in range(-1, self._repeat):
+                self._turn(workload, engines, places, result, turn, verify=turn < 0)
+        return result
+
+    def _turn(
+        self,
+        workload: Workload,
+        engines: list[Engine],
+        folders: dict[str, str],
+        result: Result,
+        turn: int,
+        *,
+        verify: bool,
+    ) -> None:
+        answers: dict[str, object] = {}
         for engine in engines:
-            engine.open(places[engine.name], sync=False)
-            engine.load([(key, data.value) for key in data.keys], ascending=False)
-            engine.close()
-            sizes[engine.name] = engine.disk_bytes()
-    return sizes
+            place = Place(engine, folders[engine.name], workload.sync, self._data, turn + 1)
+            job = workload.prepare(place)
+            try:
+                figure = _measure(job)
+                if verify:
+                    answers[engine.name] = job.answer()
+                    if job.expected is not None:
+                        answers["the data"] = job.expected()
+            finally:
+                job.end()
+            if turn >= 0:
+                result.figures[engine.name].append(figure)
+        names = list(answers)
+        for name in names[1:]:
+            if answers[name] != answers[names[0]]:
+                raise WrongAnswerError(f"{workload.name}: {names[0]} and {name} disagree")
+
+    @contextmanager
+    def _loaded(self, engines: list[Engine], workload: Workload) -> Iterator[dict[str, str]]:
+        """Engines open over a loaded database, all of it on the disk."""
+        shared = workload.fixture is Fixture.SHARED
+        if shared and self._shared is not None:
+            with self._open(engines, self._shared, workload.sync, keep=True) as folders:
+                yield folders
+            return
+        everybody = self._engines if shared else engines
+        folders = self._folders()
+        with self._open(everybody, folders, False, keep=True):
+            for engine in everybody:
+                engine.put_all(self._data.pairs)
+                engine.sync()
+        if shared:
+            self._shared = folders
+        with self._open(engines, folders, workload.sync, keep=shared):
+            yield folders
+
+    @contextmanager
+    def _open(
+        self, engines: list[Engine], folders: dict[str, str], sync: bool, *, keep: bool = False
+    ) -> Iterator[dict[str, str]]:
+        opened: list[Engine] = []
+        try:
+            for engine in engines:
+                engine.open(folders[engine.name], sync=sync)
+                opened.append(engine)
+            yield folders
+        finally:
+            for engine in opened:
+                engine.close()
+            if not keep:
+                for folder in folders.values():
+                    shutil.rmtree(folder, ignore_errors=True)
+
+    def _folders(self) -> dict[str, str]:
+        """A new folder for each engine."""
+        here = tempfile.mkdtemp(dir=self._root)
+        folders = {engine.name: os.path.join(here, engine.name) for engine in self._engines}
+        for folder in folders.values():
+            os.mkdir(folder)
+        return folders
+
+
+def _measure(job: Job) -> float:
+    """Microseconds per operation, or what the job itself measured."""
+    gc.collect()
+    with _no_collector():
+        started = time.perf_counter_ns()
+        own = job.run()
+        elapsed = time.perf_counter_ns() - started
+    return elapsed / 1000 / job.operations if own is None else own
 
 
 @contextmanager
-def _folders(engines: list[Engine], folder: str | None) -> Iterator[dict[str, str]]:
-    """A fresh folder for each engine."""
-    root = tempfile.mkdtemp(prefix="cowtree-bench-", dir=folder)
+def _no_collector() -> Iterator[None]:
+    gc.disable()
     try:
-        places = {}
-        for engine in engines:
-            places[engine.name] = os.path.join(root, engine.name)
-            os.mkdir(places[engine.name])
-        yield places
+        yield
     finally:
-        shutil.rmtree(root, ignore_errors=True)
-
-
-def _report(
-    results: dict[str, dict[str, list[float]]], keys: int, repeat: int
-) -> dict[str, object]:
-    import cowtree
-
-    return {
-        "machine": platform.platform(),
-        "processor": platform.processor() or platform.machine(),
-        "cores": os.cpu_count(),
-        "python": sys.version,
-        "cowtree": cowtree.__version__,
-        "keys": keys,
-        "key_size": 16,
-        "value_size": 100,
-        "page_size": 4096,
-        "repeat": repeat,
-        "microseconds_per_operation": results,
-    }
+        gc.enable()

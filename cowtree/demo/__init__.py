@@ -1,7 +1,7 @@
 """`cowtree demo`: a directory tree as a database, read by threads while it changes, and a writer that is killed.
 
-`run` tells the story; `files` walks the tree, `readers` verify snapshots, `crash` kills a child, `lmdb_side` loads the
-same into LMDB for comparison.
+`run` tells the story; `files` walks the tree and keeps the books, `readers` verify snapshots, `crash` kills `child`,
+`loading` stores the same files alone with cowtree and with LMDB for comparison.
 """
 
 from __future__ import annotations

@@ -1,93 +1,124 @@
 """What the demo stores, and the bookkeeping by which a reader knows that it sees exactly one commit.
 
-Each commit writes, beside its files, how many files there are and how many bytes they hold: in the default tree under
-`STAMP` and in the named tree `TREE` under the same key. A snapshot that is one commit has both alike, and true.
+Each commit writes, beside its files, how many files there are, how many bytes they hold and a running hash over all of
+them: in the default tree under `STAMP` and in the named tree `TREE` under the same key. A snapshot that is one commit
+has both alike, and true.
 """
 
 from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Iterator
+import zlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
 
 import cowtree
 
-__all__ = [
-    "CHILD_ENTRIES",
-    "FILES",
-    "STAMP",
-    "TREE",
-    "Ledger",
-    "find_files",
-    "pack_stamp",
-    "path_key",
-    "unpack_stamp",
-]
+__all__ = ["FILES", "STAMP", "TREE", "Books", "Ledger", "Source", "batches", "find_files"]
 
 FILES = b"file/"
 STAMP = b"meta/stamp"
 TREE = "bookkeeping"
-CHILD_ENTRIES = 50
-"""Entries that each commit of the child that is killed writes: a reader must find all of them, or none."""
-_STAMP = struct.Struct("<QQQ")
+_STAMP = struct.Struct("<QQQQ")
+_HASH_MASK = (1 << 64) - 1
 
 
-def find_files(directory: str) -> Iterator[tuple[bytes, bytes]]:
-    """(key, content) of every readable regular file below a directory, without bytecode caches and symlinks."""
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A file to store."""
+
+    key: bytes
+    path: str
+
+    def read(self) -> bytes | None:
+        """Its content; None if it cannot be read (any more)."""
+        try:
+            with open(self.path, "rb") as file:
+                return file.read()
+        except OSError:
+            return None
+
+
+def find_files(directory: str, key_size_max: int) -> list[Source]:
+    """Every readable regular file below a directory whose key fits, without bytecode caches and symlinks."""
+    found = []
     for folder, folders, names in os.walk(directory):
         folders[:] = sorted(name for name in folders if name != "__pycache__")
         for name in sorted(names):
             path = os.path.join(folder, name)
-            if os.path.islink(path) or not os.path.isfile(path):
+            if os.path.islink(path) or not os.path.isfile(path) or not os.access(path, os.R_OK):
                 continue
-            try:
-                with open(path, "rb") as file:
-                    content = file.read()
-            except OSError:
-                continue
-            key = path_key(os.path.relpath(path, directory))
-            if len(key) <= 1000:
-                yield key, content
+            key = FILES + os.fsencode(os.path.relpath(path, directory))
+            if len(key) <= key_size_max:
+                found.append(Source(key, path))
+    return found
 
 
-def path_key(path: str) -> bytes:
-    """The key of a file."""
-    return FILES + os.fsencode(path)
+def batches(sources: Iterable[Source], size: int) -> Iterator[list[Source]]:
+    """`size` files at a time: one commit."""
+    rest = iter(sources)
+    while batch := list(islice(rest, size)):
+        yield batch
 
 
-def pack_stamp(step: int, count: int, size: int) -> bytes:
-    """Bookkeeping of one commit: its number, files, bytes."""
-    return _STAMP.pack(step, count, size)
+@dataclass(slots=True)
+class Books:
+    """The bookkeeping of one commit. `hash` sums one hash per file, so that a file can leave it again."""
+
+    step: int = 0
+    count: int = 0
+    size: int = 0
+    hash: int = 0
+
+    def add(self, key: bytes, content: bytes) -> None:
+        """Count a file."""
+        self.count += 1
+        self.size += len(content)
+        self.hash = (self.hash + _file_hash(key, content)) & _HASH_MASK
+
+    def remove(self, key: bytes, content: bytes) -> None:
+        """Count a file no longer."""
+        self.count -= 1
+        self.size -= len(content)
+        self.hash = (self.hash - _file_hash(key, content)) & _HASH_MASK
+
+    def pack(self) -> bytes:
+        """As an entry's value."""
+        return _STAMP.pack(self.step, self.count, self.size, self.hash)
+
+    @staticmethod
+    def unpack(stamp: bytes) -> Books:
+        """The inverse of `pack`."""
+        return Books(*_STAMP.unpack(stamp))
 
 
-def unpack_stamp(stamp: bytes) -> tuple[int, int, int]:
-    """The inverse of `pack_stamp`."""
-    step, count, size = _STAMP.unpack(stamp)
-    return step, count, size
+def _file_hash(key: bytes, content: bytes) -> int:
+    # Spread over 64 bits, so that a sum of many does not hide one that is missing.
+    return zlib.crc32(content, zlib.crc32(key)) * 0x9E3779B97F4A7C15 & _HASH_MASK
 
 
 class Ledger:
-    """Keeps the bookkeeping while files are written and deleted."""
+    """Writes files and keeps the books meanwhile."""
 
     def __init__(self) -> None:
-        self.step = 0
-        self.count = 0
-        self.size = 0
+        self.books = Books()
 
     def put(self, txn: cowtree.Transaction, key: bytes, content: bytes) -> None:
         """Store a file, new or rewritten."""
         old = txn.replace(key, content)
-        self.count += old is None
-        self.size += len(content) - (0 if old is None else len(old))
+        if old is not None:
+            self.books.remove(key, old)
+        self.books.add(key, content)
 
     def delete(self, txn: cowtree.Transaction, key: bytes) -> None:
         """Delete a file."""
-        self.size -= len(txn.pop(key))
-        self.count -= 1
+        self.books.remove(key, txn.pop(key))
 
     def stamp(self, txn: cowtree.Transaction) -> None:
         """Write the bookkeeping of this commit, in both trees."""
-        self.step += 1
-        stamp = pack_stamp(self.step, self.count, self.size)
+        self.books.step += 1
+        stamp = self.books.pack()
         txn[STAMP] = stamp
         txn.tree(TREE)[STAMP] = stamp

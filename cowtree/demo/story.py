@@ -2,179 +2,221 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import sysconfig
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import cowtree
-from cowtree.demo.crash import kill_a_writer
-from cowtree.demo.files import FILES, Ledger, find_files
-from cowtree.demo.lmdb_side import load_with_lmdb
+from cowtree.demo.crash import kill_writers
+from cowtree.demo.files import FILES, Ledger, Source, batches, find_files
+from cowtree.demo.loading import Loading, load_with_cowtree, load_with_lmdb
 from cowtree.demo.readers import Readers, verify_snapshot
 
 __all__ = ["run"]
 
 PER_COMMIT = 100
-KILL_AFTER = 200
+READERS = 4
+KILLS = 6
+COMMITS_BEFORE_KILL = 30
 
 
 def run(directory: str | None = None) -> int:
-    """Run the demo on a directory (default: the standard library); 0, or 1 if anything did not hold."""
-    source = directory or sysconfig.get_paths()["stdlib"]
-    if not os.path.isdir(source):
-        raise NotADirectoryError(f"{source} is not a directory")
-    print(f"cowtree {cowtree.__version__}: storing the files below {source}")
-    files = list(find_files(source))
-    if not files:
-        raise FileNotFoundError(f"no readable file below {source}")
+    """Run the demo on a directory (default: the standard library); 0, or 1 if anything did not hold.
+
+    Raises NotADirectoryError, and FileNotFoundError if there is no file to store.
+    """
+    root = directory or sysconfig.get_paths()["stdlib"]
+    if not os.path.isdir(root):
+        raise NotADirectoryError(f"{root} is not a directory")
     with tempfile.TemporaryDirectory(prefix="cowtree-demo-") as folder:
-        story = _Story(os.path.join(folder, "demo.cow"), files)
+        path = os.path.join(folder, "demo.cow")
+        with cowtree.open(path) as db:
+            key_size_max = db.key_size_max
+        sources = find_files(root, key_size_max)
+        if not sources:
+            raise FileNotFoundError(f"no readable file below {root}")
+        print(
+            f"cowtree {cowtree.__version__}: {len(sources)} files below {_readable(os.fsencode(root))}",
+            flush=True,
+        )
+        story = _Story(path, sources)
         try:
             story.tell()
-            story.compare(load_with_lmdb(os.path.join(folder, "lmdb"), files, PER_COMMIT))
-        except AssertionError as error:
-            story.problems.append(str(error))
+            story.compare(folder)
+        except (AssertionError, cowtree.Error) as error:
+            story.problems.append(f"{type(error).__name__}: {error}")
     story.print_table()
     for problem in story.problems:
         print(f"DID NOT HOLD: {problem}")
-    if not story.problems:
-        print("Everything held.")
+    print("Something did not hold." if story.problems else "Everything held.")
     return 1 if story.problems else 0
 
 
 class _Story:
-    def __init__(self, path: str, files: list[tuple[bytes, bytes]]) -> None:
+    def __init__(self, path: str, sources: Sequence[Source]) -> None:
         self.path = path
-        self.files = files
-        self.bytes = sum(len(content) for _, content in files)
-        self.rows: list[tuple[str, str]] = []
+        self.sources = sources
+        self.ledger = Ledger()
+        self.loaded_bytes = 0
+        self.rows: list[tuple[str, str, str]] = []
         self.problems: list[str] = []
 
+    def tell(self) -> None:
+        """Load, read in threads meanwhile, change, count, look at a large value, crash."""
+        with cowtree.open(self.path) as db:
+            with Readers(db, READERS) as readers:
+                self.load(db)
+                self.change(db)
+            self.problems += readers.problems
+            self.row(
+                f"{READERS} reading threads",
+                "",
+                f"{readers.snapshots} snapshots, each exactly one commit; {readers.deep} read twice whole",
+            )
+            with db.snapshot() as snapshot:
+                self.count_directories(snapshot)
+                self.show_largest(snapshot)
+            self.check(db)
+        self.crash()
+
+    def load(self, db: cowtree.Database) -> None:
+        """Store all files."""
+        with self.timed("store the files") as notes:
+            commits = 0
+            for batch in batches(self.sources, PER_COMMIT):
+                with db.transaction() as txn:
+                    for source in batch:
+                        content = source.read()
+                        if content is not None:
+                            self.ledger.put(txn, source.key, content)
+                    self.ledger.stamp(txn)
+                commits += 1
+            self.loaded_bytes = self.ledger.books.size
+            notes.append(f"{_megabytes(self.loaded_bytes)} in {commits} durable commits")
+
+    def change(self, db: cowtree.Database) -> None:
+        """Rewrite every sixth file and delete another sixth."""
+        third = self.sources[::3]
+        rewritten = deleted = 0
+        with self.timed("rewrite and delete a third") as notes:
+            for batch in batches(third, PER_COMMIT):
+                with db.transaction() as txn:
+                    for i, source in enumerate(batch):
+                        content = txn.get(source.key)
+                        if content is None:
+                            continue
+                        if i % 2:
+                            self.ledger.delete(txn, source.key)
+                            deleted += 1
+                        else:
+                            self.ledger.put(txn, source.key, content.upper() + b"\n# rewritten\n")
+                            rewritten += 1
+                    self.ledger.stamp(txn)
+            notes.append(f"{rewritten} rewritten, {deleted} deleted")
+
+    def count_directories(self, snapshot: cowtree.Snapshot) -> None:
+        """Counts by directory are two descents each, however many files there are."""
+        listed: Counter[bytes] = Counter()
+        for key in snapshot.keys(prefix=FILES):
+            folder, slash, _ = key[len(FILES) :].partition(b"/")
+            listed[folder] += bool(slash)
+        largest = [(folder, count) for folder, count in listed.most_common(4) if count]
+        with self.timed("files by directory") as notes:
+            if not largest:
+                notes.append("no directories")
+            for folder, _ in largest:
+                counted = snapshot.count(prefix=FILES + folder + b"/")
+                notes.append(f"{_readable(folder)} {counted}")
+                self.hold(counted == listed[folder], f"{folder!r}: {counted} counted, not listed")
+
+    def show_largest(self, snapshot: cowtree.Snapshot) -> None:
+        """The largest file, without a copy."""
+        key = max(snapshot.keys(prefix=FILES), key=lambda key: len(snapshot.buffer(key)))
+        with self.timed("largest value, buffer()") as notes, snapshot.buffer(key) as view:
+            notes.append(f"{_readable(key[len(FILES) :])}, {_megabytes(len(view))}")
+        with snapshot.buffer(key) as view:
+            self.hold(view.readonly, "buffer() is writable")
+            self.hold(view == snapshot[key], "buffer() and get() differ")
+
+    def check(self, db: cowtree.Database) -> None:
+        """Verify every page."""
+        with self.timed("check every page") as notes:
+            report = db.check()
+            notes.append(f"{report.pages} pages, {report.entries} entries")
+        self.problems += report.problems[:3]
+        self.hold(report.ok, "check() is not ok")
+        stats = db.stats()
+        notes.append(
+            f"file {_megabytes(stats.file_bytes)}: live {_megabytes(stats.live_bytes)}, "
+            f"past {_megabytes(stats.garbage_bytes)}"
+        )
+        self.row("size now", "", notes[-1])
+
+    def crash(self) -> None:
+        """Kill writers; what was stored before is untouched."""
+        with self.timed(f"kill {KILLS} writers, reopen, check") as notes:
+            kills = kill_writers(self.path, KILLS, COMMITS_BEFORE_KILL)
+            notes.append(
+                f"{kills.acknowledged} commits acknowledged, all whole; "
+                f"{kills.in_commit} killed inside commit ({kills.kept} of these kept, whole)"
+            )
+        with cowtree.open(self.path, create=False) as db, db.snapshot() as snapshot:
+            step = verify_snapshot(snapshot, deep=True)
+            self.hold(step == self.ledger.books.step, "the files are not those of the last commit")
+
+    def compare(self, folder: str) -> None:
+        """The loading alone, with nobody reading meanwhile."""
+        path = os.path.join(folder, "alone.cow")
+        self.loading("loading alone: cowtree", load_with_cowtree(path, self.sources, PER_COMMIT))
+        os.unlink(path)
+        map_size = max(1 << 30, 4 * self.loaded_bytes)
+        path = os.path.join(folder, "lmdb")
+        loading = load_with_lmdb(path, self.sources, PER_COMMIT, map_size)
+        self.loading("loading alone: LMDB", loading)
+
+    def loading(self, what: str, loading: Loading | None) -> None:
+        """A row of the comparison."""
+        if loading is None:
+            self.row(what, "", "not installed here")
+            return
+        seconds, size = loading
+        rate = self.loaded_bytes / 1e6 / seconds
+        self.row(what, f"{seconds:.2f} s", f"{rate:.0f} MB/s, {_megabytes(size)} on disk")
+
+    def hold(self, condition: bool, problem: str) -> None:
+        """Note what did not hold, and go on."""
+        if not condition:
+            self.problems.append(problem)
+
     @contextmanager
-    def timed(self, what: str, size: int = 0) -> Iterator[list[str]]:
+    def timed(self, what: str) -> Iterator[list[str]]:
         """Time a chapter; what it appends to the list is told beside the time."""
         notes: list[str] = []
         started = time.perf_counter()
         yield notes
         seconds = time.perf_counter() - started
-        rate = f", {size / seconds / 1e6:.0f} MB/s" if size else ""
-        self.rows.append((what, f"{seconds:7.2f} s{rate}" + "".join(f"; {note}" for note in notes)))
+        duration = f"{seconds:.2f} s" if seconds >= 0.01 else f"{seconds * 1e6:.0f} µs"
+        self.row(what, duration, ", ".join(notes))
 
-    def tell(self) -> None:
-        """Load, read in threads meanwhile, change, count, look at a large value, crash."""
-        ledger = Ledger()
-        with cowtree.open(self.path) as db:
-            with Readers(db, 4) as readers:
-                with self.timed(f"store {len(self.files)} files", self.bytes) as notes:
-                    commits = self.load(db, ledger)
-                    notes.append(f"{commits} durable commits of {PER_COMMIT} files")
-                loaded = db.stats()
-                with self.timed("rewrite and delete a third") as notes:
-                    self.change(db, ledger)
-                    notes.append(f"{ledger.count} files left")
-                with self.timed("check every page") as notes:
-                    report = db.check()
-                    self.problems += report.problems[:3]
-                    notes.append(f"{report.pages} pages, {report.entries} entries")
-            self.problems += readers.problems
-            self.rows.append(
-                (
-                    "four reading threads",
-                    f"{readers.snapshots} snapshots, each exactly one commit; {readers.deep} read twice whole",
-                )
-            )
-            with db.snapshot() as snapshot:
-                verify_snapshot(snapshot, deep=True)
-                self.count_directories(snapshot)
-                self.show_large(snapshot)
-            stats = db.stats()
-        self.rows.append(
-            (
-                "size",
-                f"{self.bytes / 1e6:.1f} MB of files: {loaded.live_bytes / 1e6:.1f} MB live after loading; "
-                f"now {stats.live_bytes / 1e6:.1f} MB live, {stats.garbage_bytes / 1e6:.1f} MB past",
-            )
-        )
-        with self.timed("kill a writer in mid-commit, reopen, check") as notes:
-            acknowledged, found = kill_a_writer(self.path, KILL_AFTER)
-            notes.append(f"{acknowledged} commits acknowledged, {found} found, all whole")
-        with cowtree.open(self.path) as db, db.snapshot() as snapshot:
-            verify_snapshot(snapshot, deep=True)
-
-    def load(self, db: cowtree.Database, ledger: Ledger) -> int:
-        """Store all files; the number of commits."""
-        source = iter(self.files)
-        commits = 0
-        while part := list(itertools.islice(source, PER_COMMIT)):
-            with db.transaction() as txn:
-                for key, content in part:
-                    ledger.put(txn, key, content)
-                ledger.stamp(txn)
-            commits += 1
-        return commits
-
-    def change(self, db: cowtree.Database, ledger: Ledger) -> None:
-        """Rewrite every sixth file and delete another sixth."""
-        third = [entry for i, entry in enumerate(self.files) if i % 3 == 0]
-        for start in range(0, len(third), PER_COMMIT):
-            with db.transaction() as txn:
-                for i, (key, content) in enumerate(third[start : start + PER_COMMIT]):
-                    if i % 2:
-                        ledger.delete(txn, key)
-                    else:
-                        ledger.put(txn, key, content.upper() + b"\n# rewritten\n")
-                ledger.stamp(txn)
-
-    def count_directories(self, snapshot: cowtree.Snapshot) -> None:
-        """Counts by directory are two descents each, however many files there are."""
-        listed = Counter(
-            key[len(FILES) :].split(b"/")[0]
-            for key in snapshot.keys(prefix=FILES)
-            if b"/" in key[len(FILES) :]
-        )
-        largest = listed.most_common(4)
-        for name, count in largest:
-            counted = snapshot.count(prefix=FILES + name + b"/")
-            if counted != count:
-                self.problems.append(f"{name!r}: {counted} counted, {count} listed")
-        told = ", ".join(f"{os.fsdecode(name)} {count}" for name, count in largest)
-        self.rows.append(("files by directory", told or "none"))
-
-    def show_large(self, snapshot: cowtree.Snapshot) -> None:
-        """The largest file, without a copy."""
-        key = max(snapshot.keys(prefix=FILES), key=lambda key: len(snapshot.buffer(key)))
-        view = snapshot.buffer(key)
-        if bytes(view) != snapshot[key]:
-            self.problems.append("buffer() and get() differ")
-        name = os.fsdecode(key[len(FILES) :])
-        self.rows.append(
-            (
-                "largest value through buffer()",
-                f"{name}, {len(view)} bytes, read-only: {view.readonly}",
-            )
-        )
-
-    def compare(self, result: tuple[float, int] | None) -> None:
-        """The same loading with LMDB."""
-        if result is None:
-            self.rows.append(("the same loading with LMDB", "not installed here"))
-            return
-        seconds, size = result
-        self.rows.append(
-            (
-                "the same loading with LMDB",
-                f"{seconds:7.2f} s, {self.bytes / seconds / 1e6:.0f} MB/s; {size / 1e6:.1f} MB on disk "
-                "(nobody reading meanwhile)",
-            )
-        )
+    def row(self, what: str, duration: str, told: str) -> None:
+        """A line of the table."""
+        self.rows.append((what, duration, told))
 
     def print_table(self) -> None:
         """What was done, one line each."""
-        width = max((len(what) for what, _ in self.rows), default=0)
-        for what, told in self.rows:
-            print(f"  {what:<{width}}  {told}")
+        width = max((len(what) for what, _, _ in self.rows), default=0)
+        for what, duration, told in self.rows:
+            print(f"  {what:<{width}}  {duration:>8}  {told}")
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / 1e6:.1f} MB"
+
+
+def _readable(path: bytes) -> str:
+    """A path for the table: names that are no text must not stop the story."""
+    return path.decode("utf-8", "replace")
