@@ -251,8 +251,8 @@ def available(names: list[str] | None = None) -> list[Engine]:
             continue
         try:
             engines.append(make())
-        except ImportError:
+        except ImportError as error:
             if names:
                 raise
-            print(f"{name} is not installed: left out")
+            print(f"{name} is left out: {error}")
     return engines
