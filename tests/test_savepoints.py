@@ -167,3 +167,16 @@ def test_large_savepoints_roll_back_exactly(path: Path, write_memory: int) -> No
         check_equal(db, model)
         report = db.check()
         assert report.ok, report.problems
+
+
+def test_large_value_of_before_a_savepoint_outlives_a_spill_inside_it(path: Path) -> None:
+    """The spill must not write it: a rollback gives up every page written since the savepoint."""
+    with cowtree.open(path, sync=False, write_memory=1 << 16) as db:
+        with db.transaction() as txn:
+            txn[b"a"] = b"x" * 12_000
+            with txn.savepoint() as savepoint:
+                for i in range(200):
+                    txn[b"a%03d" % i] = b"y" * 1500
+                savepoint.rollback()
+        assert dict(db) == {b"a": b"x" * 12_000}
+        assert db.check().ok

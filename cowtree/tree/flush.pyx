@@ -12,8 +12,13 @@ from cowtree.tree.dirty_pages cimport DirtyRun, header_of
 from cowtree.tree.view cimport DIRTY, dirty_page
 
 
-cdef int flush_values(Editor* editor, uint8_t* page, RangeWriter writer) except -1:
-    """Write the values that a leaf refers to and that have no number yet."""
+cdef bint flush_values(Editor* editor, uint8_t* page, uint64_t seal, RangeWriter writer) except -1:
+    """Write the values that a leaf refers to and that have no number yet; True if all of them have numbers now.
+
+    A sealed value stays in memory: a savepoint that is rolled back gives up every page written since it was opened,
+    but what was sealed comes back.
+    """
+    cdef bint finished = True
     cdef uint32_t slot
     cdef Entry entry
     cdef DirtyRun* run
@@ -26,11 +31,14 @@ cdef int flush_values(Editor* editor, uint8_t* page, RangeWriter writer) except 
         if not reference & DIRTY:
             continue
         run = <DirtyRun*>dirty_page(reference)
+        if run.number == 0 and run.epoch < seal:
+            finished = False
+            continue
         if run.number == 0:
             writer.add_run(run.data, run.value_size, &run.number)
         store64(<uint8_t*>entry.value, run.number)
-    header_of(page).has_runs = False
-    return 0
+    header_of(page).has_runs = not finished
+    return finished
 
 
 cdef int flush_page(
@@ -47,8 +55,8 @@ cdef int flush_page(
         return 0
     if level and not flush_below(editor, page, level, seal, writer):
         return 0
-    if not level and header_of(page).has_runs:
-        flush_values(editor, page, writer)
+    if not level and header_of(page).has_runs and not flush_values(editor, page, seal, writer):
+        return 0
     writer.add_page(page, number)
     header_of(page).written = True
     return 0
@@ -76,7 +84,7 @@ cdef int flush_children(Editor* editor, Tree* tree, RangeWriter writer) except -
     if tree.level:
         flush_below(editor, page, tree.level, 0, writer)
     elif header_of(page).has_runs:
-        flush_values(editor, page, writer)
+        flush_values(editor, page, 0, writer)
     return 0
 
 
@@ -100,7 +108,7 @@ cdef int spill_tree(Editor* editor, Tree* tree, RangeWriter writer) except -1:
     if tree.level:
         flush_below(editor, page, tree.level, editor.seal, writer)
     elif header_of(page).has_runs:
-        flush_values(editor, page, writer)
+        flush_values(editor, page, editor.seal, writer)
     return 0
 
 
