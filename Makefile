@@ -4,7 +4,7 @@ VENV ?= .venv
 # The checkout is not on the path, so that the installed package is the one that runs, in child processes too.
 export PYTHONSAFEPATH = 1
 BIN = $(abspath $(VENV))/bin
-SOURCES = pyproject.toml setup.py MANIFEST.in $(shell find cowtree -name '*.py' -o -name '*.pyx' -o -name '*.pxd' -o -name '*.pyi' -o -name '*.h' -o -name 'sigbus_guard.c' -o -name 'fork_guard.c')
+SOURCES = pyproject.toml setup.py MANIFEST.in $(shell find cowtree -name '*.py' -o -name '*.pyx' -o -name '*.pxd' -o -name '*.pyi' -o -name '*.h' -o -name 'sigbus_guard.c' -o -name 'fork_guard.c' -o -name 'lock_keeper.c')
 
 .PHONY: demo test test-quick lint types bench bench-quick sanitize dev clean
 
@@ -72,4 +72,4 @@ dev:
 clean:
 	rm -rf build dist *.egg-info .venv .venv-asan
 	find cowtree -name '*.so' -delete
-	find cowtree -name '*.c' ! -name sigbus_guard.c ! -name fork_guard.c -delete
+	find cowtree -name '*.c' ! -name sigbus_guard.c ! -name fork_guard.c ! -name lock_keeper.c -delete

@@ -15,7 +15,7 @@ from setuptools.command.build_ext import build_ext
 # Hand-written C that belongs to a module.
 EXTRA_SOURCES = {
     "cowtree.storage.fault_guard": ["cowtree/storage/sigbus_guard.c"],
-    "cowtree.storage.file_lock": ["cowtree/storage/fork_guard.c"],
+    "cowtree.storage.file_lock": ["cowtree/storage/fork_guard.c", "cowtree/storage/lock_keeper.c"],
 }
 SANITIZE = os.environ.get("COWTREE_SANITIZE", "")
 

@@ -67,8 +67,11 @@ cdef class Checker:
     cdef double next_call
 
     cdef int report(self, uint64_t page, str text) except -1:
+        return self.add(f"page {page}: {text}")
+
+    cdef int add(self, str problem) except -1:
         if len(self.problems) < PROBLEMS_MAX:
-            self.problems.append(f"page {page}: {text}")
+            self.problems.append(problem)
         return 0
 
     cdef int advance(self, uint64_t pages) except -1:
@@ -102,7 +105,7 @@ cdef class Checker:
         )
         self.advance(1)
         if status < 0:
-            self.report(number, str(space_error(None, number, status)))
+            self.add(str(space_error(None, number, status)))
             return 0, 0
         own_birth = load64(page + PAGE_BIRTH)
         if own_birth > birth:
@@ -151,7 +154,7 @@ cdef class Checker:
                 recheck_run, &request, self.space.base, self.space.base + (self.space.page_limit << self.space.shift)
             )
             if status < 0:
-                self.report(request.number, str(space_error(None, request.number, status)))
+                self.add(str(space_error(None, request.number, status)))
                 continue
             run_pages = run_page_count(request.value_size, self.space.page_size)
             pages += run_pages

@@ -13,6 +13,7 @@ from cpython.pythread cimport PyThread_type_lock
 from cowtree.storage.commit_record cimport CommitRecord
 from cowtree.storage.file_lock cimport FileLock
 from cowtree.storage.page_file cimport PageFile, PageSpace
+from cowtree.storage.tail cimport Tail
 from cowtree.tree.cursor cimport TreeSource
 from cowtree.tree.view cimport TreeView
 
@@ -39,8 +40,7 @@ cdef class Engine:
     cdef readonly bint readonly
     cdef readonly bint closed
     cdef bint wrote                        # since it was opened: a clean close is owed
-    cdef bint trusted_tail                 # what lies behind `appended` is known (zero up to zero_upto)
-    cdef bint copy_on_write                # file system that gains nothing from zeros
+    cdef bint trusted_tail                 # what lies behind `appended` is known
     cdef bint anonymous
     cdef object writer                     # threading.Lock: one transaction at a time
     cdef object owner                      # thread that has a transaction open, or None
@@ -48,10 +48,10 @@ cdef class Engine:
     cdef int syncs_pending
     cdef PyThread_type_lock sync_lock
     cdef readonly uint64_t durable_sequence
-    cdef uint64_t zero_upto                # pages [appended.end, zero_upto) are allocated zeros
-    cdef uint64_t prefill_pages            # of the next step
-    cdef uint64_t volatile_bound
-    cdef uint64_t volatile_id_bound
+    cdef Tail tail
+    cdef uint64_t turn_ns                  # when the present writer began, on the monotonic clock
+    cdef uint64_t released_ns              # when the one before ended
+    cdef bint yielding                     # the process lock was given up for a process that waits
     cdef uint64_t slot_words               # page 1 as it was when the bounds were written
     cdef uint64_t next_commit_id           # 0: one more than the tip's
     cdef bytes boot

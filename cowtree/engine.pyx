@@ -16,7 +16,7 @@ from cpython.pythread cimport (
     WAIT_LOCK, PyThread_acquire_lock, PyThread_allocate_lock, PyThread_free_lock, PyThread_release_lock,
 )
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
-from libc.stdlib cimport calloc, free
+from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
 from posix.unistd cimport pread
 
 from cowtree.layout cimport load64
@@ -25,6 +25,7 @@ from cowtree.storage.devices cimport iovec
 from cowtree.storage.fault_guard cimport guarded_copy, install_guard
 from cowtree.storage.file_lock cimport fork_generation, published_pages, same_file
 from cowtree.storage.page_file cimport PageFile, Space, space_clear_verified_from
+from cowtree.storage.tail cimport Tail
 from cowtree.tree.cursor cimport TreeSource
 from cowtree.tree.view cimport TreeView
 
@@ -33,10 +34,17 @@ from cowtree.storage import recovery as recovery_steps
 from cowtree.storage.checkpoint import CLEAN, NO_BOOT_ID, VOLATILE, read_checkpoint, write_checkpoint
 from cowtree.storage.file_system import FileSystem
 
-cdef uint64_t PREFILL_BYTES_MAX = 1 << 20
 cdef uint64_t SMALL_COMMIT_BYTES = 1 << 18
-cdef uint64_t UNSYNCED_IDS = 1 << 20
-cdef uint64_t UNSYNCED_BYTES = 64 << 20
+# A lock is kept after a commit that began this soon after the one before.
+cdef uint64_t KEEP_NS = 5000000
+# How long the lock is kept, at most, from a process that begins to wait for it; see `FileLock.keep`.
+KEPT_SECONDS = 0.02
+
+
+cdef uint64_t monotonic_ns() noexcept nogil:
+    cdef timespec now
+    clock_gettime(CLOCK_MONOTONIC, &now)
+    return <uint64_t>now.tv_sec * 1000000000 + <uint64_t>now.tv_nsec
 
 
 cdef class CommitState:
@@ -76,12 +84,11 @@ cdef class Engine:
         self.readonly = file.readonly or (lock is None and not file.anonymous)
         self.writer = threading.Lock()
         self.boot = boot
-        self.copy_on_write = copy_on_write
+        self.tail = Tail(file, boot, not copy_on_write and not file.anonymous)
         self.fork_mark = fork_generation()
         status = os.fstat(file.device.fd)
         self.dev = status.st_dev
         self.ino = status.st_ino
-        self.prefill_pages = (64 << 10) // file.page_size
         self.find_first_tip()
 
     # -- what readers see ---------------------------------------------------------------------------------------------
@@ -112,7 +119,7 @@ cdef class Engine:
             raise ClosedError("the database is closed")
         if state.space.space.mirrored:
             state.space.trim()                     # nobody reads: readers hold the GIL while they are inside
-        if self.anonymous or (self.lock is not None and self.lock.held):
+        if self.anonymous or (self.lock is not None and self.lock.holds()):
             return state
         if not state.tail_in_file:
             if self.file.device.size() < (state.end + 1) << self.file.shift:
@@ -151,7 +158,7 @@ cdef class Engine:
                 found = self.find_tip(state.record, published, False)
         cdef CommitRecord tip = found.tip
         if tip.fields.sequence > self.published.record.fields.sequence and not (
-            self.lock is not None and self.lock.held
+            self.lock is not None and self.lock.holds()
         ):
             state = self.state_of(tip)
             self.published = state
@@ -193,8 +200,8 @@ cdef class Engine:
                 space_clear_verified_from(&self.published.space.space, tip.fields.page)
         self.published = self.appended = self.state_of(tip)
         self.trusted_tail = True
-        self.zero_upto = 0
-        self.volatile_bound = 0
+        self.tail.zero_upto = 0
+        self.tail.volatile_bound = 0
 
     # -- who may write ------------------------------------------------------------------------------------------------
 
@@ -236,10 +243,10 @@ cdef class Engine:
         try:
             handle.check_open()
             self.require_usable()
-            if self.lock is not None:
-                if not self.lock.held:
-                    self.acquire_process_lock(deadline, timeout, handle)
-                    self.after_acquiring()
+            if self.lock is not None and not self.lock.busy() and not self.lock.claim():
+                self.acquire_process_lock(deadline, timeout, handle)
+                self.after_acquiring()
+            self.turn_ns = monotonic_ns()
             self.owner = me
         except BaseException:
             self.release_if_idle()
@@ -257,13 +264,24 @@ cdef class Engine:
 
     cdef int acquire_process_lock(self, object deadline, object timeout, TreeSource handle) except -1:
         """Take the writer byte; polls, because byte-range locks are unfair and know no timeout."""
+        pause = 0.0005
+        if self.yielding:
+            # The lock was given up for a process that waits for it: let it come first.
+            self.yielding = False
+            polite = time.monotonic() + KEPT_SECONDS
+            while self.lock.others_waiting() and time.monotonic() < polite:
+                time.sleep(self.next_pause(pause, deadline, timeout))
         if self.lock.try_acquire():
             return 0
-        pause = 0.0005
+        # Another process may only keep the lock between two commits: it lets go when it sees somebody wait.
+        patience = time.monotonic() + KEPT_SECONDS
         self.lock.set_waiting(True)
         try:
             while not self.lock.try_acquire():
-                time.sleep(self.next_pause(pause, deadline, timeout))
+                if deadline is not None and time.monotonic() < patience:
+                    time.sleep(pause)
+                else:
+                    time.sleep(self.next_pause(pause, deadline, timeout))
                 handle.check_open()
                 pause = min(pause * 1.5, 0.005)
         finally:
@@ -277,8 +295,8 @@ cdef class Engine:
             if not self.trusted_tail or self.tail_changed():
                 self.require_same_file()
                 self.recover()
-            if self.volatile_bound and self.checkpoint_words() != self.slot_words:
-                self.volatile_bound = 0            # another process wrote a slot since: it may not cover us (I8)
+            if self.tail.volatile_bound and self.checkpoint_words() != self.slot_words:
+                self.tail.volatile_bound = 0       # another process wrote a slot since: it may not cover us (I8)
             self.sync_directory()
             state = self.published
             self.lock.publish(state.end)
@@ -325,12 +343,22 @@ cdef class Engine:
         self.writer.release()
 
     cdef int release_if_idle(self) except -1:
-        """Let other processes write, unless a thread here is about to."""
-        if self.lock is None or not self.lock.held or self.poison is not None:
+        """With the writer mutex: let other processes write, unless a thread here is about to.
+
+        A lock that is used again soon is kept, which saves taking, checking and releasing it with each commit.
+        """
+        cdef uint64_t before
+        if self.lock is None or not self.lock.busy() or self.poison is not None:
             return 0
         if self.syncs_pending or self.appended is not self.published:
             return 0
         if self.writers_waiting and not self.lock.others_waiting():
+            return 0
+        before = self.released_ns
+        self.released_ns = monotonic_ns()
+        if self.lock.wanted():
+            self.yielding = True
+        elif self.turn_ns - before < KEEP_NS and self.lock.keep():
             return 0
         self.lock.release()
 
@@ -343,7 +371,7 @@ cdef class Engine:
         """
         return (
             not self.anonymous and self.writers_waiting == 0 and self.syncs_pending == 0
-            and self.appended is self.published and end <= self.zero_upto
+            and self.appended is self.published and end <= self.tail.zero_upto
             and self.durable_sequence == self.published.record.fields.sequence
         )
 
@@ -354,8 +382,8 @@ cdef class Engine:
         cdef bint held = True                      # the writer mutex
         self.appended = state
         self.wrote = True
-        if state.end > self.zero_upto:
-            self.zero_upto = 0
+        if state.end > self.tail.zero_upto:
+            self.tail.zero_upto = 0
         self.syncs_pending += 1
         try:
             if synced:
@@ -412,7 +440,7 @@ cdef class Engine:
 
     cdef int publish(self, CommitState state) except -1:
         """From here on every reader sees it."""
-        if self.lock is not None and self.lock.held:
+        if self.lock is not None and self.lock.holds():
             self.lock.publish(state.end)
         self.published = state
         return 0
@@ -438,38 +466,28 @@ cdef class Engine:
                 self.file.device, self.file.page_size, self.file.generation,
                 like=read_checkpoint(self.file.device, self.file.page_size, self.file.generation),
                 boot_id=NO_BOOT_ID, flags=VOLATILE,
-                volatile_bound=max(self.volatile_bound, self.appended.end),
-                volatile_id_bound=max(self.volatile_id_bound, self.appended.record.fields.commit_id + 1),
+                volatile_bound=max(self.tail.volatile_bound, self.appended.end),
+                volatile_id_bound=max(self.tail.volatile_id_bound, self.appended.record.fields.commit_id + 1),
             )
         except Exception:
             pass                                   # the poison stands; a reopen verifies from the medium
 
     cdef int cover_unsynced(self, uint64_t end, uint64_t commit_id) except -1:
-        """I8: before an unsynced record that ends at page `end` is written, a durable checkpoint says how far such
-        records may reach. Seldom: once per session and 64 MiB, or a quarter of the file.
-        """
-        cdef uint64_t bound, id_bound
-        if self.anonymous or (end <= self.volatile_bound and commit_id < self.volatile_id_bound):
+        """I8: an unsynced record that ends at page `end` is about to be written."""
+        if self.anonymous or self.tail.covers(end, commit_id):
             return 0
-        bound = end + max(UNSYNCED_BYTES >> self.file.shift, end // 4)
-        id_bound = commit_id + UNSYNCED_IDS
         with nogil:
             PyThread_acquire_lock(self.sync_lock, WAIT_LOCK)
         try:
             # The record that the slot names as durable must be so before the slot can be on the disk.
             self.file.device.sync()
             self.durable_sequence = self.appended.record.fields.sequence
-            write_checkpoint(
-                self.file.device, self.file.page_size, self.file.generation, record=self.appended.record,
-                boot_id=self.boot, flags=VOLATILE, volatile_bound=bound, volatile_id_bound=id_bound,
-            )
+            self.tail.cover(self.appended.record, end, commit_id)
         except OSError as error:
             self.poison_from(error)
             raise CommitUncertainError(f"{self.path}: a sync failed ({error})") from error
         finally:
             PyThread_release_lock(self.sync_lock)
-        self.volatile_bound = bound
-        self.volatile_id_bound = id_bound
         self.slot_words = self.checkpoint_words()
         return 0
 
@@ -481,22 +499,16 @@ cdef class Engine:
     cdef int prefill(self) except -1:
         """After the acknowledgement of a small durable commit: keep allocated zeros ahead of the tip (D5).
 
-        A sync that need not grow the file costs half as much. Skipped while somebody writes; a failure here is not the
-        commit's: it only ends the prefilling.
+        Skipped while somebody writes.
         """
-        cdef iovec piece
-        cdef uint64_t start, pages
-        cdef void* zeros
-        if self.copy_on_write or self.anonymous or self.closed or self.poison is not None:
-            return 0
-        if self.zero_upto > self.appended.end + 16:
+        if not self.tail.low(self.appended.end) or self.closed or self.poison is not None:
             return 0
         if self.published.record.fields.sequence != self.durable_sequence:
-            return 0                               # the slot written below must name a durable record
+            return 0                               # the slot that is written must name a durable record
         if not self.writer.acquire(False):
             return 0
         try:
-            if self.lock is None or not self.lock.held:
+            if not self.lock.busy() and not self.lock.claim():
                 if not self.lock.try_acquire():
                     return 0
                 if self.tail_changed():
@@ -504,36 +516,10 @@ cdef class Engine:
                     self.lock.release()
                     return 0
                 self.lock.publish(self.published.end)
-            start = max(self.appended.end, self.zero_upto)
-            pages = self.prefill_pages
-            self.prefill_pages = min(pages * 2, PREFILL_BYTES_MAX >> self.file.shift)
-            zeros = calloc(pages, self.file.page_size)
-            if zeros == NULL:
-                return 0
             try:
-                piece.iov_base = zeros
-                piece.iov_len = pages << self.file.shift
-                self.file.device.write(&piece, 1, start << self.file.shift)
-                write_checkpoint(
-                    self.file.device, self.file.page_size, self.file.generation, record=self.published.record,
-                    boot_id=self.boot, sync=False,
-                )
-                self.volatile_bound = 0
-                with nogil:
-                    PyThread_acquire_lock(self.sync_lock, WAIT_LOCK)
-                try:
-                    self.file.device.sync()
-                    self.zero_upto = start + pages
-                except OSError as error:
-                    self.poison_from(error)
-                finally:
-                    PyThread_release_lock(self.sync_lock)
-            except OSError:
-                self.copy_on_write = True          # no room for zeros: no more of them
+                self.tail.prefill(self.published.record, self.appended.end)
             except KeyboardInterrupt:
                 signal.raise_signal(signal.SIGINT)  # the commit stands: let Ctrl-C come after it
-            finally:
-                free(zeros)
         finally:
             self.release_if_idle()
             self.writer.release()
@@ -574,7 +560,7 @@ cdef class Engine:
 
     def close_cleanly(self):
         cdef CommitState tip = self.published
-        if not self.lock.held:
+        if not self.lock.busy() and not self.lock.claim():
             if not self.lock.try_acquire():
                 return                             # another process writes: the clean close is its
             if not same_file(self.path_bytes, self.dev, self.ino) or self.tail_changed():
@@ -591,7 +577,7 @@ cdef class Engine:
 
     def cut_back(self):
         """A commit could not be written: drop what it left behind the tip (E2). Poisons when even that fails."""
-        self.zero_upto = 0
+        self.tail.zero_upto = 0
         try:
             self.file.device.truncate(self.appended.end << self.file.shift)
             self.file.device.truncate((self.appended.end + 1) << self.file.shift)

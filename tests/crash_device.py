@@ -40,6 +40,11 @@ class Recorder:
         if self.on:
             self.events.append(("sync",))
 
+    def sync_range(self, offset: int, size: int) -> None:
+        """Only this range: what else is pending may still be lost."""
+        if self.on:
+            self.events.append(("sync_range", offset, size))
+
     def truncate(self, size: int) -> None:
         if self.on:
             self.events.append(("truncate", size))
@@ -145,6 +150,9 @@ def cuts(start: bytes, events: list[Event]) -> Iterator[Cut]:
             yield Cut(durable, list(pending), lowest, highest, published)
             whole = [1 if piece[0] == "truncate" else len(piece[1]) for piece in pending]
             durable, pending = image_of(durable, pending, whole), []
+        elif kind == "sync_range":
+            yield Cut(durable, list(pending), lowest, highest, published)
+            durable, pending = after_range_sync(durable, pending, event[1], event[1] + event[2])
         elif kind == "start":
             highest = event[1]
         elif kind == "durable":
@@ -153,6 +161,22 @@ def cuts(start: bytes, events: list[Event]) -> Iterator[Cut]:
         elif kind == "ack":
             published = max(published, event[1])
         yield Cut(durable, list(pending), lowest, highest, published)
+
+
+def after_range_sync(
+    durable: bytes, pending: list[Event], start: int, end: int
+) -> tuple[bytes, list[Event]]:
+    """What is durable and what is pending once [start, end) is durable: sizes are, other pages stay pending."""
+    left: list[Event] = []
+    for event in pending:
+        if event[0] == "truncate":
+            durable = image_of(durable, [event], [1])
+            left = [piece for piece in left if piece[0] < event[1]]
+        elif start <= event[0] and event[0] + len(event[1]) <= end:
+            durable = image_of(durable, [event], [len(event[1])])
+        else:
+            left.append(event)
+    return durable, left
 
 
 class Scratch:

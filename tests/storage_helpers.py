@@ -57,5 +57,8 @@ class Trace:
     def sync(self) -> None:
         self._step("sync")
 
+    def sync_range(self, offset: int, size: int) -> None:
+        self._step("sync_range", offset, size)
+
     def truncate(self, size: int) -> None:
         self._step("truncate", size)

@@ -47,6 +47,9 @@ class Failing:
     def sync(self) -> None:
         self._step("sync")
 
+    def sync_range(self, offset: int, size: int) -> None:
+        self._step("sync")
+
     def truncate(self, size: int) -> None:
         self._step("truncate")
 

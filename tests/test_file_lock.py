@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import subprocess
 import sys
 from pathlib import Path
@@ -131,3 +132,82 @@ def test_file_system_has_a_kind(file: str) -> None:
         assert file_system_kind(fd)
     finally:
         os.close(fd)
+
+
+def test_a_kept_lock_can_be_claimed_and_goes_when_idle(file: str) -> None:
+    lock, other = FileLock(file), FileLock(file)
+    assert not lock.claim()
+    assert lock.try_acquire()
+    lock.publish(5)
+    assert not lock.claim(), "a lock in use was claimed"
+    assert lock.keep()
+    assert lock.held and published_pages_of(other.fd) == 5
+    assert lock.claim()
+    assert published_pages_of(other.fd) == 5
+    # In use it stays, whatever the keeper thinks; kept and idle it goes, with the published range.
+    assert not other.try_acquire()
+    assert lock.keep()
+    acquired_soon(other)
+    assert not lock.held and not lock.claim()
+    assert published_pages_of(lock.fd) == 0
+    other.close()
+    lock.close()
+
+
+def test_a_kept_lock_goes_when_another_waits(file: str) -> None:
+    """Claimed and kept without a pause, so that it is never idle: only the waiting byte can make it go."""
+    lock, other = FileLock(file), FileLock(file)
+    assert lock.try_acquire()
+    assert lock.keep()
+    other.set_waiting(True)
+    turns = 0
+    while lock.claim():
+        turns += 1
+        assert turns < 50_000_000, "the lock never went"
+        assert lock.keep()
+    assert other.try_acquire()
+    other.close()
+    lock.close()
+
+
+def test_releasing_and_closing_a_kept_lock_free_it(file: str) -> None:
+    lock, other = FileLock(file), FileLock(file)
+    for end in (lock.release, lock.close):
+        assert lock.try_acquire()
+        assert lock.keep()
+        end()
+        assert not lock.held
+        assert other.try_acquire()
+        other.release()
+    other.close()
+
+
+def test_a_fork_frees_a_kept_lock_and_not_one_in_use(file: str, tmp_path: Path) -> None:
+    second = tmp_path / "second"
+    second.write_bytes(b"content")
+    kept, used, other = FileLock(file), FileLock(str(second)), FileLock(file)
+    assert kept.try_acquire() and used.try_acquire()
+    assert kept.keep()
+    child = os.fork()
+    if child == 0:
+        # No thread came along, and nothing of the parent's is held here.
+        os._exit(0 if not FileLock(str(second)).try_acquire() else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert not kept.claim(), "kept across the fork, where no keeper ran"
+    assert other.try_acquire()
+    other.release()
+    # After the fork a lock is kept, and let go, as before.
+    assert used.held
+    assert used.keep()
+    acquired_soon(FileLock(str(second)))
+    for lock in (kept, used, other):
+        lock.close()
+
+
+def acquired_soon(lock: FileLock) -> None:
+    """Wait until the keeper of another lock has let go; it says so to nobody, hence the poll."""
+    tries = 0
+    while not lock.try_acquire():
+        tries += 1
+        assert tries < 10_000, "the idle lock was not let go"
+        os.sched_yield() if tries % 10 else select.select([], [], [], 0.002)

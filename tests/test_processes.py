@@ -63,6 +63,16 @@ with cowtree.open(sys.argv[1], sync=False) as db:
     print("done")
 """
 
+HAMMER = """
+import sys, cowtree
+with cowtree.open(sys.argv[1], sync=False) as db:
+    print("open")
+    sys.stdin.readline()
+    while b"stop" not in db:
+        db[b"hammer"] = b"%d" % (int(db.get(b"hammer", b"0")) + 1)
+    print("done")
+"""
+
 
 # What another process sees.
 
@@ -130,6 +140,43 @@ def test_processes_that_count_together_lose_nothing(path: Path, start_child: Sta
         assert db[b"counter"] == b"400"
         assert db.commit_id == 400
         assert db.check().ok
+
+
+def test_a_writer_without_a_pause_lets_others_in(path: Path, start_child: StartChild) -> None:
+    """Two processes commit in tight loops; this one gets its turn each time within a second, and loses nothing."""
+    cowtree.open(path).close()
+    children = [start_child(HAMMER, path) for _ in range(2)]
+    for child in children:
+        assert child.read() == "open"
+    for child in children:
+        child.tell("go")
+    with cowtree.open(path, sync=False, timeout=1) as db:
+        for i in range(50):
+            db[b"mine %d" % i] = b"x"
+        assert db.count(prefix=b"mine ") == 50
+        db[b"stop"] = b""
+    for child in children:
+        assert child.read() == "done"
+
+
+def test_a_lock_that_is_only_kept_is_no_writer(path: Path, start_child: StartChild) -> None:
+    """After a burst of commits the process still has the lock for a moment: another one's `timeout=0` gets it."""
+    with cowtree.open(path, sync=False) as db:
+        child = start_child(
+            "import sys, cowtree\n"
+            "with cowtree.open(sys.argv[1], timeout=0, sync=False) as db:\n"
+            "    for line in sys.stdin:\n"
+            "        db[line.encode()] = b''\n"
+            "        print(db.commit_id)\n",
+            path,
+        )
+        expected = 0
+        for turn in range(30):
+            for i in range(20):
+                db[b"%d" % i] = b"%d" % turn
+            child.tell(str(turn))
+            expected += 21
+            assert child.read() == str(expected)
 
 
 def test_processes_that_create_one_file_all_get_the_same_database(

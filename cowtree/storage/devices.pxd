@@ -18,6 +18,8 @@ cdef class Device:
     # The same, durable when it returns. An error leaves the outcome unknown, as a failed `sync` does.
     cdef int write_durable(self, const iovec* pieces, int count, uint64_t offset) except -1
     cdef int sync(self) except -1
+    # A hint: let the device begin to write what is cached of a range. Promises nothing, and does not wait.
+    cdef int begin_writeback(self, uint64_t offset, uint64_t size) except -1
     cdef int truncate(self, uint64_t size) except -1
     cdef uint64_t size(self) except? 0
     # Bytes read: `n`, or less at the end of the file.

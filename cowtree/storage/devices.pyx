@@ -70,6 +70,14 @@ cdef extern from *:
     #endif
     }
 
+    static void cowtree_begin_writeback(int fd, off_t offset, off_t size) {
+    #if defined(__linux__) && defined(SYNC_FILE_RANGE_WRITE)
+        (void)sync_file_range(fd, offset, size, SYNC_FILE_RANGE_WRITE);
+    #else
+        (void)fd; (void)offset; (void)size;
+    #endif
+    }
+
     static void *cowtree_aligned(size_t alignment, size_t size) {
         void *memory = NULL;
         return posix_memalign(&memory, alignment, size) ? NULL : memory;
@@ -80,6 +88,7 @@ cdef extern from *:
     int sync_file "cowtree_sync"(int fd) nogil
     int file_size "cowtree_size"(int fd, uint64_t* size) nogil
     void forget_cached "cowtree_forget_cached"(int fd, off_t offset, off_t size) nogil
+    void begin_writeback_at "cowtree_begin_writeback"(int fd, off_t offset, off_t size) nogil
     void* aligned_memory "cowtree_aligned"(size_t alignment, size_t size) nogil
     ssize_t pread(int fd, void* into, size_t size, off_t offset) nogil
     int ftruncate(int fd, off_t size) nogil
@@ -183,6 +192,9 @@ cdef class Device:
 
     cdef int sync(self) except -1:
         raise NotImplementedError
+
+    cdef int begin_writeback(self, uint64_t offset, uint64_t size) except -1:
+        return 0
 
     cdef int truncate(self, uint64_t size) except -1:
         raise NotImplementedError
@@ -297,6 +309,11 @@ cdef class FileDevice(Device):
             raise _os_error(code)
         return 0
 
+    cdef int begin_writeback(self, uint64_t offset, uint64_t size) except -1:
+        with nogil:
+            begin_writeback_at(self.fd, <off_t> offset, <off_t> size)
+        return 0
+
     cdef int truncate(self, uint64_t size) except -1:
         cdef int code = 0
         if <int64_t> size < 0:
@@ -393,7 +410,8 @@ cdef class FileDevice(Device):
 
 
 cdef class TracingDevice(FileDevice):
-    """A `FileDevice` that first tells `trace`: `write(offset, data)`, `sync()`, `truncate(size)`.
+    """A `FileDevice` that first tells `trace`: `write(offset, data)`, `sync()`, `sync_range(offset, size)` after the write
+    that it makes durable, `truncate(size)`.
 
     What `trace` raises is raised instead of the operation. `trace.write` may return an int n: then only n bytes are
     written before OSError(ENOSPC).
@@ -415,8 +433,12 @@ cdef class TracingDevice(FileDevice):
         raise _os_error(ENOSPC)
 
     cdef int write_durable(self, const iovec* pieces, int count, uint64_t offset) except -1:
+        cdef uint64_t size = 0
+        for i in range(count):
+            size += pieces[i].iov_len
         self.write(pieces, count, offset)
-        return self.sync()
+        self.trace.sync_range(offset, size)
+        return FileDevice.sync(self)
 
     cdef int sync(self) except -1:
         self.trace.sync()

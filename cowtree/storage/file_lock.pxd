@@ -5,14 +5,24 @@
 
 from libc.stdint cimport int64_t, uint64_t
 
+cdef extern from "lock_keeper.h" nogil:
+    ctypedef struct KeptLock "cowtree_kept_lock":
+        int fd
+
+
 cdef class FileLock:
     cdef readonly int fd
-    cdef readonly bint held
     cdef readonly object path
+    cdef KeptLock kept                     # who has the writer byte: nobody, the engine, or the keeper for it
     cdef unsigned long fork_mark
 
     cdef int set(self, int type, int64_t start, int64_t length) except -2
     cpdef bint try_acquire(self) except -1
+    cdef bint holds(self) noexcept
+    cdef bint busy(self) noexcept
+    cpdef bint claim(self)
+    cpdef bint keep(self)
+    cdef bint wanted(self) noexcept
     cpdef int publish(self, uint64_t pages) except -1
     cpdef int release(self) except -1
     cpdef int set_waiting(self, bint waiting) except -1
