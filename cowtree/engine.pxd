@@ -8,11 +8,10 @@
 
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
-from cpython.pythread cimport PyThread_type_lock
-
 from cowtree.storage.commit_record cimport CommitRecord
 from cowtree.storage.file_lock cimport FileLock
 from cowtree.storage.page_file cimport PageFile, PageSpace
+from cowtree.storage.shared_sync cimport SharedSync
 from cowtree.storage.tail cimport Tail
 from cowtree.tree.cursor cimport TreeSource
 from cowtree.tree.view cimport TreeView
@@ -44,9 +43,10 @@ cdef class Engine:
     cdef bint anonymous
     cdef object writer                     # threading.Lock: one transaction at a time
     cdef object owner                      # thread that has a transaction open, or None
+    cdef object last_owner                 # thread that made the commit before
     cdef int writers_waiting
     cdef int syncs_pending
-    cdef PyThread_type_lock sync_lock
+    cdef SharedSync syncing
     cdef readonly uint64_t durable_sequence
     cdef Tail tail
     cdef uint64_t turn_ns                  # when the present writer began, on the monotonic clock

@@ -12,9 +12,6 @@ import signal
 import threading
 import time
 
-from cpython.pythread cimport (
-    WAIT_LOCK, PyThread_acquire_lock, PyThread_allocate_lock, PyThread_free_lock, PyThread_release_lock,
-)
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
 from posix.unistd cimport pread
@@ -25,6 +22,7 @@ from cowtree.storage.devices cimport iovec
 from cowtree.storage.fault_guard cimport guarded_copy, install_guard
 from cowtree.storage.file_lock cimport fork_generation, published_pages, same_file
 from cowtree.storage.page_file cimport PageFile, Space, space_clear_verified_from
+from cowtree.storage.shared_sync cimport SharedSync
 from cowtree.storage.tail cimport Tail
 from cowtree.tree.cursor cimport TreeSource
 from cowtree.tree.view cimport TreeView
@@ -35,6 +33,7 @@ from cowtree.storage.checkpoint import CLEAN, NO_BOOT_ID, VOLATILE, read_checkpo
 from cowtree.storage.file_system import FileSystem
 
 cdef uint64_t SMALL_COMMIT_BYTES = 1 << 18
+cdef uint64_t EVERYTHING = ~(<uint64_t>0)
 # A lock is kept after a commit that began this soon after the one before.
 cdef uint64_t KEEP_NS = 5000000
 # How long the lock is kept, at most, from a process that begins to wait for it; see `FileLock.keep`.
@@ -65,15 +64,6 @@ cdef void fill_view(
 cdef class Engine:
     """See `engine.pxd`. Made by `registry.engine_for`; counted by `handles`."""
 
-    def __cinit__(self):
-        self.sync_lock = PyThread_allocate_lock()
-        if self.sync_lock == NULL:
-            raise MemoryError
-
-    def __dealloc__(self):
-        if self.sync_lock != NULL:
-            PyThread_free_lock(self.sync_lock)
-
     def __init__(self, PageFile file not None, lock, path, boot, bint copy_on_write):
         install_guard()
         self.file = file
@@ -83,6 +73,7 @@ cdef class Engine:
         self.anonymous = file.anonymous
         self.readonly = file.readonly or (lock is None and not file.anonymous)
         self.writer = threading.Lock()
+        self.syncing = SharedSync()
         self.boot = boot
         self.tail = Tail(file, boot, not copy_on_write and not file.anonymous)
         self.fork_mark = fork_generation()
@@ -367,12 +358,14 @@ cdef class Engine:
     cdef bint may_write_durably(self, uint64_t end) noexcept:
         """May the commit that ends at page `end` be written and synced in one call, while it holds the writer mutex?
 
-        Only when nobody could share the sync, and where the file need not grow.
+        Only when nobody could share the sync, and where the file need not grow. When another thread made the commit
+        before, that one is likely to come again while this one is written: they will share.
         """
         return (
             not self.anonymous and self.writers_waiting == 0 and self.syncs_pending == 0
             and self.appended is self.published and end <= self.tail.zero_upto
             and self.durable_sequence == self.published.record.fields.sequence
+            and self.owner == self.last_owner
         )
 
     cdef int append(self, CommitState state, bint durable, bint synced) except -1:
@@ -392,6 +385,7 @@ cdef class Engine:
             elif self.anonymous or (alone and not durable):
                 self.publish(state)
             held = False
+            self.last_owner = self.owner
             self.owner = None
             self.writer.release()
             # Also an unsynced commit waits here when an earlier one is still being synced: published is published in
@@ -416,8 +410,11 @@ cdef class Engine:
         The wait cannot be interrupted: from the write to the end of the sync the outcome is success or uncertain.
         """
         cdef CommitState target
+        cdef bint turn
         with nogil:
-            PyThread_acquire_lock(self.sync_lock, WAIT_LOCK)
+            turn = self.syncing.lead(sequence)
+        if not turn:
+            return 0
         try:
             if self.published.record.fields.sequence >= sequence and self.durable_sequence >= sequence:
                 return 0
@@ -435,7 +432,7 @@ cdef class Engine:
             if target.record.fields.sequence > self.published.record.fields.sequence:
                 self.publish(target)
         finally:
-            PyThread_release_lock(self.sync_lock)
+            self.syncing.end(min(self.durable_sequence, self.published.record.fields.sequence))
         return 0
 
     cdef int publish(self, CommitState state) except -1:
@@ -477,7 +474,7 @@ cdef class Engine:
         if self.anonymous or self.tail.covers(end, commit_id):
             return 0
         with nogil:
-            PyThread_acquire_lock(self.sync_lock, WAIT_LOCK)
+            self.syncing.lead(EVERYTHING)
         try:
             # The record that the slot names as durable must be so before the slot can be on the disk.
             self.file.device.sync()
@@ -487,7 +484,7 @@ cdef class Engine:
             self.poison_from(error)
             raise CommitUncertainError(f"{self.path}: a sync failed ({error})") from error
         finally:
-            PyThread_release_lock(self.sync_lock)
+            self.syncing.end(0)
         self.slot_words = self.checkpoint_words()
         return 0
 
@@ -546,7 +543,7 @@ cdef class Engine:
         # A commit of another thread ends first; who waits behind it finds the engine closed.
         self.writer.acquire()
         with nogil:
-            PyThread_acquire_lock(self.sync_lock, WAIT_LOCK)
+            self.syncing.lead(EVERYTHING)
         try:
             if self.wrote and not self.anonymous and self.poison is None:
                 self.close_cleanly()
@@ -555,7 +552,7 @@ cdef class Engine:
             if self.lock is not None:
                 self.lock.close()
             self.file.close()
-            PyThread_release_lock(self.sync_lock)
+            self.syncing.end(0)
             self.writer.release()
 
     def close_cleanly(self):

@@ -225,6 +225,7 @@ cdef class Session(Changes):
             and self.engine.may_write_durably(writer.first_page + fields.page_count)
         )
         writer.durable = self.synced
+        writer.synced_next = durable
         try:
             writer.finish(page)
         except BaseException as error:

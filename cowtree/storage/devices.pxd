@@ -15,6 +15,9 @@ cdef class Device:
 
     # Gather write at an offset; complete or an OSError (then any part may be in the file). Releases the GIL.
     cdef int write(self, const iovec* pieces, int count, uint64_t offset) except -1
+    # The same for a few pages that only go to the page cache, without releasing the GIL: a thread that gave it up in the
+    # middle of its turn as the writer would have to wait for it while all others wait for the turn.
+    cdef int write_cached(self, const iovec* pieces, int count, uint64_t offset) except -1
     # The same, durable when it returns. An error leaves the outcome unknown, as a failed `sync` does.
     cdef int write_durable(self, const iovec* pieces, int count, uint64_t offset) except -1
     cdef int sync(self) except -1

@@ -187,6 +187,9 @@ cdef class Device:
     cdef int write(self, const iovec* pieces, int count, uint64_t offset) except -1:
         raise NotImplementedError
 
+    cdef int write_cached(self, const iovec* pieces, int count, uint64_t offset) except -1:
+        return self.write(pieces, count, offset)
+
     cdef int write_durable(self, const iovec* pieces, int count, uint64_t offset) except -1:
         raise NotImplementedError
 
@@ -280,6 +283,12 @@ cdef class FileDevice(Device):
         cdef int code
         with nogil:
             code = _write_all(self.fd, pieces, count, offset, False)
+        if code:
+            raise _os_error(code)
+        return 0
+
+    cdef int write_cached(self, const iovec* pieces, int count, uint64_t offset) except -1:
+        cdef int code = _write_all(self.fd, pieces, count, offset, False)
         if code:
             raise _os_error(code)
         return 0
@@ -431,6 +440,9 @@ cdef class TracingDevice(FileDevice):
         piece.iov_len = min(<size_t> limit, <size_t> len(data))
         FileDevice.write(self, &piece, 1, offset)
         raise _os_error(ENOSPC)
+
+    cdef int write_cached(self, const iovec* pieces, int count, uint64_t offset) except -1:
+        return self.write(pieces, count, offset)
 
     cdef int write_durable(self, const iovec* pieces, int count, uint64_t offset) except -1:
         cdef uint64_t size = 0

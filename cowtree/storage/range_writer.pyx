@@ -24,6 +24,7 @@ cdef enum:
     COMMIT_PAGE_COUNT = 136
     COMMIT_DIGEST = 176
     LARGE_RUN = 1 << 20              # written at once, so that its value may go
+    CACHED_WRITE_MAX = 1 << 16
     RELEASE_SIZE = 1 << 16           # checksums of values above this are made without the GIL
 
 # A run's page count may not reach the reserved bits of a page number (FORMAT §1.1).
@@ -76,6 +77,7 @@ cdef class RangeWriter:
         self.pages_written = 0
         self.inner_count = 0
         self.durable = False
+        self.synced_next = False
         self.active = True
         xxh64_start(&self.by_generation, file.generation)
         xxh64_start(&self.by_nonce, nonce)
@@ -176,6 +178,8 @@ cdef class RangeWriter:
             self.piece_count = 1
         if self.durable:
             self.file.device.write_durable(self.pieces, self.piece_count, offset)
+        elif self.synced_next and self.queued_bytes <= CACHED_WRITE_MAX:
+            self.file.device.write_cached(self.pieces, self.piece_count, offset)
         else:
             self.file.device.write(self.pieces, self.piece_count, offset)
         self.pages_written = self.next_page - self.first_page
