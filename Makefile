@@ -47,7 +47,7 @@ lint: $(VENV)/dev-tools
 types: $(VENV)/dev-tools
 	$(BIN)/python -m mypy --strict -p cowtree
 	$(BIN)/python -m pyright --pythonpath $(BIN)/python cowtree
-	$(BIN)/python -m mypy.stubtest --ignore-disjoint-bases --ignore-unused-allowlist --concise --allowlist tests/stubtest-allowlist.txt cowtree
+	$(BIN)/python -m mypy.stubtest --mypy-config-file pyproject.toml --ignore-disjoint-bases --ignore-unused-allowlist --concise --allowlist tests/stubtest-allowlist.txt cowtree
 
 # Only the folder bench is put on the path.
 BENCH = mkdir -p $(VENV)/path && ln -sfn "$(CURDIR)/bench" $(VENV)/path/bench && PYTHONPATH=$(VENV)/path $(BIN)/python -m bench

@@ -6,8 +6,10 @@ Layers, each importing only those above it in this list:
     pages/                                 what a tree page's bytes mean
     storage/                               where pages live: file, mapping, append, sync, lock, recovery
     tree/                                  how pages form a B-tree: search, edit, cursor
-    views, stats, reader                   the read methods that all handles share
+    views, stats, catalogue, history       values: views over ranges, numbers, records of the catalogue, commits
+    reader                                 the read methods that all handles share
     engine, registry                       who writes, what is published; one engine per file and process
+    states                                 the named trees and tags of a commit
     session, writer                        edits until commit; the write methods
     snapshot, transaction, database        the handles
     check, demo, cli
@@ -33,7 +35,8 @@ from cowtree.errors import (
     TransactionError,
     ValueTooLargeError,
 )
-from cowtree.options import DEFAULT, Default
+from cowtree.history import At, Commit
+from cowtree.options import ALL, DEFAULT, Default
 from cowtree.reader import Reader
 from cowtree.snapshot import Snapshot
 from cowtree.stats import Report, Stats
@@ -44,9 +47,12 @@ from cowtree.writer import Writer as Tree
 __version__ = "0.1.0"
 
 __all__ = [
+    "ALL",
     "DEFAULT",
+    "At",
     "ClosedError",
     "CodecError",
+    "Commit",
     "CommitUncertainError",
     "CorruptionError",
     "Cursor",

@@ -53,7 +53,10 @@ cdef class Changes:
     cdef bint failed                       # only a rollback is left
     cdef bint writing                      # the range has been begun
     cdef bint busy                         # another thread is in the middle of a commit
-    cdef bint changed
+    cdef bint changed                      # an entry: a commit with an id follows
+    cdef bint administrative               # a tag or setting
+    cdef bint restored                     # a tree of an older commit has taken a tree's place
+    cdef set own_tags                      # names of tags that will point at the commit being made
     cdef uint64_t write_memory
     cdef uint64_t commit_id                # being made
     cdef list savepoints
@@ -83,7 +86,6 @@ cdef class Changes:
     cdef int close_savepoint(self, int depth, bint keep) except -1
 
 
-cdef object tree_record_view(bytes record, TreeView* view)
 cdef bytes catalogue_key(str name, uint32_t page_size)
 cdef bytes tree_record(WriteTree tree, uint64_t commit_id)
 cdef uint64_t random_nonce() except? 0

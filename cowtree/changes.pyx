@@ -2,7 +2,6 @@
 """Trees being edited: see `changes.pxd`."""
 
 import os
-import struct
 
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
@@ -15,6 +14,7 @@ from cowtree.layout cimport (
     TREE_HEADER_SIZE, key_size_max, run_page_count, store32, store64,
 )
 from cowtree.pages.leaf cimport ABSENT, FOUND, Entry, leaf_entry
+from cowtree.states cimport tree_record_reference
 from cowtree.storage.commit_record cimport TreeReference
 from cowtree.storage.fault_guard cimport guarded
 from cowtree.storage.file_lock cimport fork_generation
@@ -30,14 +30,12 @@ from cowtree.tree.search cimport Path, find_path, rank_of
 from cowtree.tree.update cimport store_entry
 from cowtree.tree.view cimport DIRTY, PageView, TreeView, view_page, view_root
 
+from cowtree.states import TREE_RECORD
 from cowtree.errors import KeyTooLargeError, TransactionError, ValueTooLargeError
 from cowtree.options import DEFAULT, VALUE_SIZE_MAX, as_bytes, wrong_type
 
 cdef uint64_t WRITE_AT_ONCE_BYTES = 1 << 20
 cdef uint64_t VALUE_MAX = VALUE_SIZE_MAX
-
-# FORMAT §3.3: version, level, flags, codec name sizes, root, entries, pages, creation id, zero.
-TREE_RECORD = struct.Struct("<BBHHHQQQQ8x")
 
 cdef struct FindRequest:
     const TreeView* view
@@ -94,16 +92,6 @@ cdef class WriteTree(TreeSource):
         return self.session.engine.path
 
 
-cdef object tree_record_view(bytes record, TreeView* view):
-    """Fill the root of `view` from a tree record; the unpacked record."""
-    fields = TREE_RECORD.unpack_from(record)
-    view.level = fields[1]
-    view.root = fields[5]
-    view.entries = fields[6]
-    view.offset = 0
-    return fields
-
-
 cdef class Changes:
     """See `changes.pxd`."""
 
@@ -151,11 +139,7 @@ cdef class Changes:
         record = None
         if found == FOUND:
             record = self.value_of(self.catalogue, &path)
-            fields = TREE_RECORD.unpack_from(record)
-            reference.level = fields[1]
-            reference.root = fields[5]
-            reference.entries = fields[6]
-            reference.pages = fields[7]
+            tree_record_reference(record, &reference)
         tree = self.make_tree(name, &reference)
         tree.exists = record is not None
         tree.record = record
@@ -404,7 +388,7 @@ cdef class Changes:
         for tree in [self.default_tree, self.catalogue, *self.trees.values()]:
             state.append(saved_tree(tree))
         self.savepoints.append((
-            state, self.changed, editor.seal, editor.retired_count, editor.replaced_count,
+            state, (self.changed, self.administrative, self.restored, set(self.own_tags)), editor.seal, editor.retired_count, editor.replaced_count,
             editor.epoch + 1, self.work.writer.next_page if self.writing else 0,
         ))
         seal_epoch(editor)
@@ -429,7 +413,7 @@ cdef class Changes:
             arena_free_since(&editor.arena, epoch)
             editor.last_leaf = NULL
             editor.version += 1
-            self.changed = changed
+            self.changed, self.administrative, self.restored, self.own_tags = changed
             # What was spilled since then is garbage in the commit's range (D4): retire it, page by page or run.
             if self.writing:
                 first = next_page if next_page else self.base.end + 1

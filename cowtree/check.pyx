@@ -210,7 +210,7 @@ def check_state(CommitState state not None, PageFile file not None, progress):
     cdef Checker checker = Checker()
     cdef TreeView view
     cdef uint64_t commit_id = state.record.fields.commit_id
-    from cowtree.snapshot import catalogue_records
+    from cowtree.states import catalogue_records
     from cowtree.storage.recovery_scan import RangeReader
     checker.space = &state.space.space
     checker.path = file.path

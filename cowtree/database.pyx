@@ -6,8 +6,9 @@ import weakref
 
 from cowtree.engine cimport CommitState, Engine
 from cowtree.layout cimport key_size_max
-from cowtree.session cimport Session, WriteTree, begin_session
-from cowtree.snapshot cimport fill_named, take_snapshot, tree_names
+from cowtree.session cimport Session, WriteTree, begin_session, tag_record
+from cowtree.snapshot cimport state_at, take_snapshot
+from cowtree.states cimport fill_named, tags_of, tree_names
 from cowtree.storage.file_lock cimport fork_generation
 from cowtree.transaction cimport Transaction, make_transaction
 from cowtree.tree.view cimport TreeView
@@ -15,7 +16,9 @@ from cowtree.writer cimport Writer
 
 from cowtree import registry
 from cowtree.errors import ClosedError, ReadOnlyError
-from cowtree.options import DEFAULT, VALUE_SIZE_MAX, check_timeout
+from cowtree.catalogue import check_tag_name, tag_key
+from cowtree.history import commit_history
+from cowtree.options import ALL, DEFAULT, NOTE_SIZE_MAX, VALUE_SIZE_MAX, check_timeout
 from cowtree.snapshot import check_name
 from cowtree.stats import Stats
 
@@ -122,6 +125,8 @@ cdef class Database(Writer):
             raise ReadOnlyError(f"{self.handle_path}: the database is open read-only")
         if not isinstance(note, (bytes, bytearray, memoryview)):
             raise TypeError(f"a note is bytes, not {type(note).__name__}")
+        if len(note) > NOTE_SIZE_MAX:
+            raise ValueError(f"a note has at most {NOTE_SIZE_MAX} bytes, not {len(note)}")
         wait = self.timeout if timeout is DEFAULT else check_timeout(timeout)
         transaction = make_transaction(
             begin_session(engine, wait, self.write_memory, self), self.durable if sync is DEFAULT else bool(sync), bytes(note)
@@ -130,10 +135,79 @@ cdef class Database(Writer):
         self.transactions.append(weakref.ref(transaction))
         return transaction
 
-    def snapshot(self):
-        """A snapshot of the newest commit. O(1); a new object each time."""
+    def snapshot(self, at=None):
+        """A snapshot of the newest commit, or of the one that `at` names. O(1), with `at` O(log commits).
+
+        A new object each time. `at`: an id, a tag, an aware datetime (the newest commit not after it), a Commit or a
+        Snapshot. Raises TypeError, ValueError (naive datetime), KeyError (unknown tag), SnapshotGoneError.
+        """
         cdef Engine engine = self.live()
-        return take_snapshot(engine, engine.newest())
+        cdef CommitState newest = engine.newest()
+        return take_snapshot(engine, newest if at is None else state_at(engine, newest, at))
+
+    def history(self, start=None, stop=None, *, reverse=True):
+        """The commits with start <= id < stop, as an iterator of `Commit`; the newest first unless `reverse=False`.
+
+        The empty state 0 is not among them. O(log commits) to begin, O(1) for each.
+        """
+        cdef Engine engine = self.live()
+        cdef CommitState newest = engine.newest()
+        bounds = [None if at is None else state_at(engine, newest, at).record.commit_id if not is_id(at) else at
+                  for at in (start, stop)]
+        return commit_history(engine.file, newest.record, self.tags(), bounds[0], bounds[1], bool(reverse))
+
+    def tag(self, name, at=None, *, move=False):
+        """Name a commit (default: the newest), durably; takes no commit id. ValueError if the name is taken.
+
+        `move=True`: let an existing tag point there instead. Names match [A-Za-z_][\\w./:-]*. The other errors are
+        those of `snapshot(at=...)` and `transaction()`.
+        """
+        cdef Session session
+        cdef bytes key
+        check_tag_name(name)
+        key = tag_key(name, self.key_size_max)
+        session = self.enter()
+        try:
+            if session.catalogue_record(key) is not None and not move:
+                raise ValueError(f"there is a tag {name!r} already (move=True moves it)")
+            session.set_catalogue(key, tag_record(session.engine, state_at(session.engine, session.base, at)))
+        except BaseException:
+            session.rollback()
+            raise
+        session.commit(True, b"")
+
+    def untag(self, name):
+        """Forget a tag, durably; KeyError if there is none of that name."""
+        cdef Session session
+        cdef bytes key
+        check_tag_name(name)
+        key = tag_key(name, self.key_size_max)
+        session = self.enter()
+        try:
+            if session.catalogue_record(key) is None:
+                raise KeyError(name)
+            session.set_catalogue(key, None)
+        except BaseException:
+            session.rollback()
+            raise
+        session.commit(True, b"")
+
+    def tags(self):
+        """The tags and the ids of the commits they point at, by name."""
+        return {name: tag.commit_id for name, tag in tags_of(self.live().newest(), self.handle_path).items()}
+
+    def restore(self, at):
+        """Make the trees of an older commit the newest state, as a new commit; its id. O(trees): pages are shared.
+
+        The past stays, tags and settings too. Restoring what is there already makes no commit.
+        """
+        cdef Session session = self.enter()
+        try:
+            session.restore(state_at(session.engine, session.base, at), ALL)
+        except BaseException:
+            session.rollback()
+            raise
+        return session.commit(self.durable, b"")
 
     def tree(self, name):
         """A named tree (None: the default tree). It exists from its first write; a missing one reads as empty."""
@@ -277,6 +351,10 @@ cdef class DatabaseTree(Writer):
 
     def __repr__(self):
         return f"<cowtree.Tree {self.name!r} of {self.owner!r}>"
+
+
+cdef bint is_id(object at):
+    return isinstance(at, int) and not isinstance(at, bool)
 
 
 def check_page_size(page_size):

@@ -157,6 +157,10 @@ cdef class Engine:
             self.trusted_tail = False
         return self.published
 
+    def state_at(self, CommitRecord record not None):
+        """The state of a commit that this file keeps."""
+        return self.state_of(record)
+
     def find_tip(self, start, published_end, from_medium):
         """The newest record from `start` on (FORMAT §6.2)."""
         return recovery_steps.find_tip(

@@ -10,7 +10,7 @@ Loads and stores go through memcpy: no alignment is assumed, and on little-endia
 """
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
-from libc.string cimport memcpy
+from libc.string cimport memcmp, memcpy
 
 cdef extern from *:
     """
@@ -100,3 +100,8 @@ cdef inline uint64_t run_page_count(uint64_t value_size, uint64_t page_size) noe
 cdef inline uint32_t key_size_max(uint32_t page_size) noexcept nogil:
     """Longest key in bytes (FORMAT §4.1)."""
     return page_size // 4 - 16
+
+
+cdef inline bint all_zero(const uint8_t* data, size_t size) noexcept nogil:
+    """Are all bytes zero? Each is compared with its neighbour, which the library does many at a time."""
+    return size == 0 or (data[0] == 0 and memcmp(data, data + 1, size - 1) == 0)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Final, final
 
-__all__ = ["DEFAULT", "VALUE_SIZE_MAX", "Default", "as_bytes"]
+__all__ = ["ALL", "DEFAULT", "VALUE_SIZE_MAX", "Default", "as_bytes"]
+
+NOTE_SIZE_MAX: Final = 1024
+"""Longest note of a commit, in bytes: it lives in the commit page beside the root."""
 
 VALUE_SIZE_MAX: Final = 1 << 36
 """Longest value, in bytes (64 GiB). The format could hold more; no Python program should."""
@@ -26,6 +29,28 @@ class Default:
 
     def __reduce__(self) -> str:
         return "DEFAULT"
+
+
+@final
+class All:
+    """The type of `ALL`."""
+
+    _instance: All | None = None
+
+    def __new__(cls) -> All:
+        if cls._instance is None:
+            cls._instance = super().__new__(cls)
+        return cls._instance
+
+    def __repr__(self) -> str:
+        return "cowtree.ALL"
+
+    def __reduce__(self) -> str:
+        return "ALL"
+
+
+ALL: Final = All()
+"""Every tree of a database, the default one included."""
 
 
 DEFAULT: Final = Default()

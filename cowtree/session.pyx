@@ -18,20 +18,26 @@ from cowtree.engine cimport CommitState, Engine
 from cowtree.changes cimport Changes, WriteTree, Workspace, catalogue_key, tree_record
 from cowtree.pages.leaf cimport FOUND
 from cowtree.storage.commit_record cimport (
-    FLAG_PRESYNCED, FLAG_UNSYNCED, SKIP_POINTERS_MAX, CommitFields, CommitRecord, commit_embedded_offset,
-    commit_set_embedded, decode_commit, encode_commit, next_fields, next_skip_pointers,
+    FLAG_ADMINISTRATIVE, FLAG_PRESYNCED, FLAG_RESTORED, FLAG_UNSYNCED, SKIP_POINTERS_MAX, CommitFields, CommitRecord,
+    TreeReference, commit_embedded_offset, commit_set_embedded, decode_commit, encode_commit, next_fields,
+    next_skip_pointers,
 )
 from cowtree.storage.file_lock cimport fork_generation
 from cowtree.storage.range_writer cimport RangeWriter
 from cowtree.storage.retired_list cimport RetiredEncoder, RetiredItem
-from cowtree.tree.cursor cimport TreeSource, raise_status
+from cowtree.states cimport catalogue_value, tree_record_reference
+from cowtree.tree.cursor cimport MODE_VALUES, TreeSource, raise_status, range_iterator
 from cowtree.tree.dirty_pages cimport arena_clear
 from cowtree.tree.editor cimport Editor, Tree, editor_begin, own_root
 from cowtree.tree.flush cimport embed_root, flush_children, flush_tree
+from cowtree.tree.rebalance cimport clear_tree
 from cowtree.tree.search cimport Path
 from cowtree.tree.view cimport DIRTY
 
+from cowtree.catalogue import TAG, TREE, Tag, pack_tag
 from cowtree.errors import CommitUncertainError
+from cowtree.options import ALL
+from cowtree.states import catalogue_records, record_giving
 
 cdef uint64_t PRESYNC_BYTES = 16 << 20
 
@@ -66,6 +72,7 @@ cdef Session begin_session(Engine engine, object timeout, uint64_t write_memory,
         session.write_memory = write_memory
         session.active = True
         session.savepoints = []
+        session.own_tags = set()
     except BaseException:
         engine.finish_write()
         raise
@@ -80,9 +87,7 @@ cdef class Session(Changes):
         cdef CommitState state
         cdef Engine engine = self.engine
         self.check()
-        if len(note) > 1024:
-            raise ValueError(f"a note has at most 1024 bytes, not {len(note)}")
-        if not self.changed:
+        if not self.changed and not self.administrative:
             self.rollback()
             return self.base.record.fields.commit_id
         while self.savepoints:
@@ -94,18 +99,145 @@ cdef class Session(Changes):
         try:
             if engine.lock is not None:
                 engine.require_same_file()
+            if not self.changed:
+                self.become_administrative()
+                note = b""
             self.begin_range()
+            self.time_ns = self.base.record.fields.time_ns
+            if self.changed:
+                self.time_ns = max(self.time_ns, <uint64_t>time.time_ns())
+            self.write_tags()
             self.write_trees()
             state = self.write_record(durable, note)
         except BaseException:
             self.busy = False
             self.rollback()
             raise
-        engine.next_commit_id = 0
+        if self.changed:
+            engine.next_commit_id = 0
         # From here on it is success or uncertain.
         self.end()
         engine.append(state, durable, self.synced)
         return self.commit_id
+
+    # -- tags, settings, restores -------------------------------------------------------------------------------------
+
+    cdef bytes catalogue_record(self, bytes key):
+        """A record of the catalogue as this session has it, or None."""
+        cdef Path path
+        if self.find(
+            self.catalogue, <const uint8_t*>PyBytes_AS_STRING(key), <uint32_t>PyBytes_GET_SIZE(key), &path
+        ) != FOUND:
+            return None
+        return self.value_of(self.catalogue, &path)
+
+    cdef int set_catalogue(self, bytes key, bytes record) except -1:
+        """Store a record that is no tree's in the catalogue (None: take it out). Makes no commit id by itself."""
+        cdef bint changed = self.changed
+        cdef Path path
+        cdef const uint8_t* data = <const uint8_t*>PyBytes_AS_STRING(key)
+        cdef uint32_t size = <uint32_t>PyBytes_GET_SIZE(key)
+        cdef int found = self.find(self.catalogue, data, size, &path)
+        if record is not None:
+            self.store(
+                self.catalogue, &path, found == FOUND, data, size, <const uint8_t*>PyBytes_AS_STRING(record),
+                <uint64_t>PyBytes_GET_SIZE(record),
+            )
+        elif found == FOUND:
+            self.remove(self.catalogue, &path, data, size)
+        self.changed = changed
+        self.administrative = True
+        return 0
+
+    cdef int tag_own(self, bytes key) except -1:
+        """Let a tag point at the commit being made, or, if no entry changes, at the one it stands on."""
+        self.check()
+        self.set_catalogue(key, pack_tag(Tag(0, 0, 0, 0)))
+        self.own_tags.add(key)
+        return 0
+
+    cdef int write_tags(self) except -1:
+        cdef bytes record
+        if not self.own_tags:
+            return 0
+        if self.changed:
+            record = pack_tag(Tag(self.commit_id, self.work.writer.nonce, self.base.end, self.time_ns))
+        else:
+            record = tag_record(self.engine, self.base)
+        for key in self.own_tags:
+            if self.catalogue_record(key) is not None:
+                self.set_catalogue(key, record)
+        return 0
+
+    cdef int become_administrative(self) except -1:
+        """No entry has changed: the record repeats the id it stands on. What was spilled in vain is dropped."""
+        cdef Editor* editor = &self.work.editor
+        cdef size_t i, kept = 0
+        if self.writing:
+            self.work.writer.abort()
+            self.engine.cut_back()
+            self.engine.require_usable()
+            self.writing = False
+            for i in range(editor.retired_count):
+                if editor.retired[i].page < self.base.end:
+                    editor.retired[kept] = editor.retired[i]
+                    kept += 1
+            editor.retired_count = kept
+        self.commit_id = self.base.record.fields.commit_id
+        return 0
+
+    cdef int restore(self, CommitState old, object tree) except -1:
+        """Let the trees of an older commit (one of them: its name; None: the default tree) take their places."""
+        cdef WriteTree target
+        cdef TreeReference reference
+        self.check()
+        if not self.changed and old.record.fields.commit_nonce == self.base.record.fields.commit_nonce:
+            return 0                               # the state that the session stands on
+        names = set()
+        if tree is ALL:
+            names.update(name for name, _ in catalogue_records(old))
+            names.update(name for name, _ in catalogue_records(self.base))
+            names.update(self.trees)
+        elif tree is not None:
+            names.add(tree)
+        if tree is ALL or tree is None:
+            self.replace_tree(self.default_tree, &old.record.fields.default_tree, old.default_tree.offset)
+        for name in names:
+            target = self.tree_named(name)
+            record = catalogue_value(old, catalogue_key(name, self.engine.file.page_size), self.engine.path)
+            if record is None:
+                self.drop(name)
+            elif target.record != record or target.touched:
+                tree_record_reference(record, &reference)
+                self.replace_tree(target, &reference, 0)
+                target.record = record
+        return 0
+
+    cdef int replace_tree(self, WriteTree tree, const TreeReference* reference, uint32_t offset) except -1:
+        cdef Tree* present = &tree.tree
+        if present.root == reference.root and present.offset == offset:
+            return 0
+        self.after_change(tree, clear_tree(&self.work.editor, present))
+        present.root = reference.root
+        present.entries = reference.entries
+        present.pages = reference.pages
+        present.level = reference.level
+        present.offset = offset
+        present.changed = True
+        self.work.editor.last_leaf = NULL
+        self.restored = True
+        return 0
+
+    cdef uint64_t pages_of_trees(self) except? 0:
+        """Pages of all named trees, by their records, while the catalogue is still in reach. O(trees)."""
+        cdef uint64_t pages = 0
+        cdef TreeReference reference
+        self.busy = False                          # its own reads; nothing here lets another thread run
+        for record in range_iterator(self.catalogue, MODE_VALUES, TREE, TAG, False, False, False):
+            tree_record_reference(record, &reference)
+            pages += reference.pages
+        self.busy = True
+        return pages
 
     cdef int write_trees(self) except -1:
         """Number the named trees, store their records, number the catalogue and what is below the default root."""
@@ -132,6 +264,8 @@ cdef class Session(Changes):
                 <uint32_t>PyBytes_GET_SIZE(key), <const uint8_t*>PyBytes_AS_STRING(record),
                 <uint64_t>PyBytes_GET_SIZE(record),
             )
+        if self.restored:
+            self.named_pages = self.pages_of_trees()
         flush_tree(editor, &self.catalogue.tree, self.work.writer)
         if self.default_tree.tree.offset and own_root(editor, &self.default_tree.tree) == NULL:
             # An embedded root moves along with each commit page.
@@ -159,13 +293,16 @@ cdef class Session(Changes):
         next_fields(base, &fields)
         fields.commit_id = self.commit_id
         fields.nonce = writer.nonce
-        fields.commit_nonce = writer.nonce
-        fields.time_ns = max(base.fields.time_ns, <uint64_t>time.time_ns())
+        fields.time_ns = self.time_ns
+        if self.changed:
+            fields.commit_nonce = writer.nonce
         fields.durable_upto = self.engine.durable_sequence
         fields.entries += tree.entries - self.default_tree.entries_before
         for named in self.trees.values():
             fields.entries += named.tree.entries - named.entries_before
         fields.flags = 0 if durable else FLAG_UNSYNCED
+        if not self.changed:
+            fields.flags |= FLAG_ADMINISTRATIVE
         skip_count = next_skip_pointers(base, self.commit_id, skip)
 
         memset(page, 0, self.engine.file.page_size)
@@ -206,6 +343,12 @@ cdef class Session(Changes):
         fields.pages_appended += fields.page_count
         # The predecessor's commit page and list pages are retired without being listed (FORMAT §3.4).
         fields.pages_retired += listed + 1 + base.fields.retired_pages
+        if self.restored:
+            # Pages that were retired before are needed again: the total is what I10 says.
+            fields.flags |= FLAG_RESTORED
+            fields.pages_retired = fields.pages_appended - (
+                3 + list_pages + fields.default_tree.pages + fields.catalogue.pages + self.named_pages
+            )
         if fields.page_count << self.engine.file.shift > PRESYNC_BYTES and not self.engine.anonymous:
             writer.flush()
             self.engine.file.device.sync()
@@ -272,6 +415,12 @@ cdef class Session(Changes):
         for tree in self.trees.values():
             (<WriteTree>tree).ended = True
         return 0
+
+
+cdef bytes tag_record(Engine engine, CommitState state):
+    """What the catalogue says of a tag that points at the commit of a state."""
+    giver = record_giving(engine.file, state.record)
+    return pack_tag(Tag(giver.commit_id, giver.nonce, giver.page, giver.time_ns))
 
 
 cdef uint64_t merge_retired(Editor* editor) noexcept nogil:

@@ -19,5 +19,4 @@ cdef class SnapshotTree(Reader):
 
 
 cdef Snapshot take_snapshot(Engine engine, CommitState state)
-cdef int fill_named(CommitState state, str name, TreeView* view, object path) except -1
-cdef list tree_names(CommitState state, object path)
+cdef CommitState state_at(Engine engine, CommitState newest, object at)

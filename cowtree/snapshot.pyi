@@ -1,10 +1,8 @@
 """One commit to read."""
 
-from collections.abc import Iterator
 from datetime import datetime
-from typing import Any, Self
+from typing import Self
 
-from cowtree.engine import CommitState
 from cowtree.reader import Reader
 
 class Snapshot(Reader):
@@ -33,4 +31,3 @@ class SnapshotTree(Reader):
     def __init__(self) -> None: ...
 
 def check_name(name: object) -> None: ...
-def catalogue_records(state: CommitState) -> Iterator[tuple[str, tuple[Any, ...]]]: ...

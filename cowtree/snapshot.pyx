@@ -2,14 +2,15 @@
 """Snapshots: a pinned commit and its trees. See `snapshot.pxd`."""
 
 from collections.abc import Mapping
-from datetime import datetime, timezone
 
 from cowtree.engine cimport CommitState, Engine
-from cowtree.reader cimport FixedSource, Reader
-from cowtree.changes cimport tree_record_view
+from cowtree.reader cimport Reader
+from cowtree.states cimport catalogue_value, fill_named, tree_names
 from cowtree.tree.view cimport TreeView
 
-from cowtree.errors import ClosedError
+from cowtree.catalogue import TAG, unpack_tag
+from cowtree.errors import ClosedError, SnapshotGoneError
+from cowtree.history import commit_time, record_at, record_of_tag
 
 Mapping.register(Reader)
 
@@ -25,38 +26,31 @@ cdef Snapshot take_snapshot(Engine engine, CommitState state):
     return snapshot
 
 
-cdef FixedSource catalogue_of(CommitState state, object path):
-    cdef FixedSource fixed = FixedSource.__new__(FixedSource)
-    fixed.view = state.catalogue
-    fixed.pinned = state
-    fixed.path = path
-    return fixed
-
-
-cdef int fill_named(CommitState state, str name, TreeView* view, object path) except -1:
-    """The view of a named tree in a commit; a missing tree reads as empty. O(log trees) once per commit and name."""
-    cdef bytes record
-    if name is None:
-        view[0] = state.default_tree
-        return 0
-    view[0] = state.catalogue
-    view.offset = 0
-    if name in state.named:
-        record = state.named[name]
+cdef CommitState state_at(Engine engine, CommitState newest, object at):
+    """The state that `at` names, as `newest` knows the past. TypeError, ValueError, KeyError, SnapshotGoneError."""
+    cdef Snapshot snapshot
+    if at is None:
+        return newest
+    if isinstance(at, Snapshot):
+        snapshot = at
+        snapshot.check_open()
+        if snapshot.engine is engine:
+            return snapshot.state
+        if snapshot.engine.file.uuid != engine.file.uuid:
+            raise SnapshotGoneError("the snapshot is of another database")
+        record = record_at(engine.file, newest.record, snapshot.state.record.commit_id)
+        if record.commit_nonce != snapshot.state.record.commit_nonce:
+            raise SnapshotGoneError("the snapshot is of another past of this database")
+    elif isinstance(at, str):
+        tag = catalogue_value(newest, TAG + at.encode(), engine.path) if at else None
+        if tag is None:
+            raise KeyError(at)
+        record = record_of_tag(engine.file, at, unpack_tag(tag, engine.path))
+    elif type(at) is int and at == newest.record.fields.commit_id:
+        return newest
     else:
-        record = catalogue_of(state, path).get(b"\x01" + name.encode())
-        state.named[name] = record
-    if record is None:
-        view.root = 0
-        view.entries = 0
-    else:
-        tree_record_view(record, view)
-    return 0
-
-
-cdef list tree_names(CommitState state, object path):
-    """Names of all trees of a commit, in byte order."""
-    return [key[1:].decode() for key in catalogue_of(state, path).keys(prefix=b"\x01")]
+        record = record_at(engine.file, newest.record, at)
+    return engine.state_of(record)
 
 
 cdef class Snapshot(Reader):
@@ -101,7 +95,7 @@ cdef class Snapshot(Reader):
     def time(self):
         """When that commit was made (aware, UTC)."""
         self.check_open()
-        return datetime.fromtimestamp(self.state.record.time_ns / 1e9, timezone.utc)
+        return commit_time(self.state.record)
 
     def tree(self, name):
         """A named tree of this commit (None: the default tree)."""
@@ -172,10 +166,3 @@ def check_name(name):
         raise TypeError(f"a tree's name is a str, not {type(name).__name__}")
     if not name:
         raise ValueError("a tree's name is not empty")
-
-
-def catalogue_records(CommitState state not None):
-    """(name, unpacked tree record) of every named tree of a commit."""
-    cdef TreeView view
-    for key, record in catalogue_of(state, None).items(prefix=b"\x01"):
-        yield key[1:].decode(), tree_record_view(record, &view)

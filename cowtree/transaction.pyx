@@ -9,13 +9,18 @@ from collections.abc import MutableMapping
 
 from libc.stdint cimport uint64_t
 
+from cowtree.engine cimport CommitState
+from cowtree.layout cimport key_size_max
+from cowtree.snapshot cimport state_at
 from cowtree.session cimport Session, WriteTree
 from cowtree.storage.file_lock cimport fork_generation
 from cowtree.tree.cursor cimport MODE_KEYS, range_iterator
 from cowtree.tree.view cimport TreeView
 from cowtree.writer cimport Writer
 
+from cowtree.catalogue import check_tag_name, tag_key
 from cowtree.errors import TransactionError
+from cowtree.options import ALL
 from cowtree.snapshot import check_name
 
 MutableMapping.register(Writer)
@@ -126,6 +131,31 @@ cdef class Transaction(Writer):
                 raise TypeError("the default tree has no name")
         self.session.rename(old, new)
 
+    def tag(self, name, *, move=False):
+        """Name the commit that this transaction becomes (the one it stands on, if it changes no entry).
+
+        ValueError if the name is taken, unless `move=True`.
+        """
+        cdef bytes key
+        check_tag_name(name)
+        self.session.check()
+        key = tag_key(name, key_size_max(self.session.engine.file.page_size))
+        if not move and self.session.catalogue_record(key) is not None:
+            raise ValueError(f"there is a tag {name!r} already (move=True moves it)")
+        self.session.tag_own(key)
+
+    def restore(self, at, *, tree=ALL):
+        """Let the trees of an older commit, or one of them (a name; None: the default tree), take their places.
+
+        O(trees): pages are shared. A tree that was not there then is dropped. Errors as `Database.snapshot(at=...)`.
+        """
+        cdef CommitState old
+        if tree is not ALL:
+            check_name(tree)
+        self.session.check()
+        old = state_at(self.session.engine, self.session.base, at)
+        self.session.restore(old, tree)
+
     def __enter__(self):
         self.session.check()
         return self
@@ -139,7 +169,11 @@ cdef class Transaction(Writer):
             self.session.rollback()
             raise TransactionError("the transaction had failed: it was rolled back")
         else:
-            self.commit()
+            try:
+                self.commit()
+            except BaseException:
+                self.session.rollback()                # does nothing if the commit has ended it
+                raise
 
     def __del__(self):
         if self.session is None or not self.session.active:

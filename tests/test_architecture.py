@@ -20,8 +20,10 @@ LAYERS = [
     ["errors", "options", "layout", "checksum"],
     ["pages", "storage"],
     ["tree"],
-    ["views", "stats", "reader"],
+    ["views", "stats", "catalogue", "history"],
+    ["reader"],
     ["engine", "registry"],
+    ["states"],
     ["changes", "session", "writer"],
     ["snapshot", "transaction", "check", "database"],
     ["__init__"],
@@ -169,8 +171,11 @@ def test_public_names_are_pinned() -> None:
     import cowtree
 
     assert sorted(cowtree.__all__) == [
+        "ALL",
+        "At",
         "ClosedError",
         "CodecError",
+        "Commit",
         "CommitUncertainError",
         "CorruptionError",
         "Cursor",

@@ -560,7 +560,8 @@ def test_interrupted_process_leaves_a_free_lock_and_whole_commits(
     path: Path, start_child: StartChild
 ) -> None:
     code = """
-import itertools, sys, cowtree
+import itertools, signal, sys, cowtree
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job begins with it ignored
 db = cowtree.open(sys.argv[1])
 try:
     for number in itertools.count(1):

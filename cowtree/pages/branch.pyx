@@ -6,7 +6,7 @@ from libc.string cimport memcpy, memmove, memset
 
 from cowtree.layout cimport (
     BRANCH_SLOT_SIZE, LEVEL_MAX, PAGE_COUNT, PAGE_LEVEL, PAGE_PREFIX, SEPARATOR_HEADER, TREE_HEADER_SIZE, TREE_HEAP,
-    load16, load32, load64, store16, store32, store64,
+    all_zero, load16, load32, load64, store16, store32, store64,
 )
 from cowtree.pages.keys cimport compare_keys, head_of
 
@@ -111,9 +111,8 @@ cdef int validate_branch(const uint8_t* page, uint32_t size, uint64_t limit, uin
         return DAMAGED
     if heap > size or prefix > size or arrays > heap or heap + prefix > size:
         return DAMAGED
-    for i in range(arrays, heap):
-        if page[i]:
-            return DAMAGED
+    if not all_zero(page + arrays, heap - arrays):
+        return DAMAGED
     end = size - prefix
     memset(bitmap, 0, size // 8)
     at = heap

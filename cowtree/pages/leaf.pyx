@@ -6,7 +6,7 @@ from libc.string cimport memcpy, memmove, memset
 
 from cowtree.layout cimport (
     ENTRY_INLINE, ENTRY_RUN, LEAF_ENTRY_HEADER, LEAF_SLOT_SIZE, PAGE_COUNT, PAGE_PREFIX, RUN_HEADER_SIZE,
-    RUN_REFERENCE_SIZE, TREE_HEADER_SIZE, TREE_HEAP, load16, load32, load64, store16, store32,
+    RUN_REFERENCE_SIZE, TREE_HEADER_SIZE, TREE_HEAP, all_zero, load16, load32, load64, store16, store32,
 )
 from cowtree.pages.keys cimport compare_keys, head_of
 
@@ -81,9 +81,8 @@ cdef int validate_leaf(const uint8_t* page, uint32_t size, uint64_t limit, uint8
         return DAMAGED
     if heap > size or prefix > size or arrays > heap or heap + prefix > size:
         return DAMAGED
-    for i in range(arrays, heap):
-        if page[i]:
-            return DAMAGED
+    if not all_zero(page + arrays, heap - arrays):
+        return DAMAGED
     end = size - prefix
     memset(bitmap, 0, size // 8)
     at = heap

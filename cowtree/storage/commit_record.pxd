@@ -16,6 +16,7 @@ cdef enum:
     FLAG_ADMINISTRATIVE = 2
     FLAG_EMBEDDED = 4
     FLAG_UNSYNCED = 8
+    FLAG_RESTORED = 16
 
 cdef enum:
     COMMIT_VARIABLE_PART = 352

@@ -377,7 +377,9 @@ def record_follows(CommitRecord previous, CommitRecord record not None):
         return "its commit id is not a new one"
     if new.durable_upto < old.durable_upto:
         return "it knows less to be durable than its predecessor"
-    if new.pages_appended != old.pages_appended + new.page_count or new.pages_retired < old.pages_retired:
+    if new.pages_appended != old.pages_appended + new.page_count or (
+        new.pages_retired < old.pages_retired and not new.flags & FLAG_RESTORED
+    ):
         return "its count of pages is wrong"
     if new.kind == RECORD_GAP and (new.entries != old.entries or len(record.note) != 8
                                    or new.default_tree.entries != old.default_tree.entries

@@ -1,0 +1,100 @@
+"""Keys and records of the catalogue (FORMAT §3.3) other than a tree's: tags and settings."""
+
+from __future__ import annotations
+
+import re
+import struct
+from datetime import timedelta
+from typing import NamedTuple
+
+from cowtree.errors import CorruptionError, KeyTooLargeError
+
+__all__ = [
+    "SETTING",
+    "TAG",
+    "TREE",
+    "Tag",
+    "check_tag_name",
+    "pack_setting",
+    "pack_tag",
+    "setting_key",
+    "tag_key",
+    "unpack_setting",
+    "unpack_tag",
+]
+
+TREE, TAG, SETTING = b"\x01", b"\x02", b"\x03"
+
+_TAG_NAME = re.compile(r"[A-Za-z_][\w./:-]*")
+_TAG_RECORD = struct.Struct("<B7xQQQQ")
+_VERSION = 1
+
+
+class Tag(NamedTuple):
+    """What a tag points at. `time_ns`: when that commit was made."""
+
+    commit_id: int
+    nonce: int
+    page: int
+    time_ns: int
+
+
+def check_tag_name(name: object) -> None:
+    """TypeError or ValueError unless `name` can name a tag."""
+    if not isinstance(name, str):
+        raise TypeError(f"a tag's name is a str, not {type(name).__name__}")
+    if not _TAG_NAME.fullmatch(name):
+        raise ValueError(
+            f"not a tag's name: {name!r} (a letter or _, then letters, digits, _ . / : -)"
+        )
+
+
+def tag_key(name: str, key_size_max: int) -> bytes:
+    """The catalogue's key of a tag."""
+    key = TAG + name.encode()
+    if len(key) > key_size_max:
+        raise KeyTooLargeError(
+            f"a tag's name has at most {key_size_max - 1} bytes, not {len(key) - 1}"
+        )
+    return key
+
+
+def pack_tag(tag: Tag) -> bytes:
+    """The catalogue's value of a tag."""
+    return _TAG_RECORD.pack(_VERSION, *tag)
+
+
+def unpack_tag(record: bytes, path: str | None = None) -> Tag:
+    """The tag in a record of the catalogue; CorruptionError."""
+    if len(record) != _TAG_RECORD.size or record[0] != _VERSION:
+        raise CorruptionError("not the record of a tag", path=path)
+    return Tag(*_TAG_RECORD.unpack(record)[1:])
+
+
+def setting_key(name: str) -> bytes:
+    """The catalogue's key of a setting."""
+    return SETTING + name.encode()
+
+
+def pack_setting(value: float | timedelta | None) -> bytes:
+    """The catalogue's value of a setting."""
+    import msgpack
+
+    plain = {"seconds": value.total_seconds()} if isinstance(value, timedelta) else value
+    packed: bytes = msgpack.Packer().pack(plain)
+    return packed
+
+
+def unpack_setting(record: bytes, path: str | None = None) -> float | timedelta | None:
+    """The value in a record of the catalogue; CorruptionError."""
+    import msgpack
+
+    try:
+        value = msgpack.unpackb(record)
+        if isinstance(value, dict):
+            return timedelta(seconds=value["seconds"])
+        if value is None or isinstance(value, (int, float)):
+            return value
+    except Exception as error:
+        raise CorruptionError(f"not the record of a setting: {error}", path=path) from error
+    raise CorruptionError("not the record of a setting", path=path)

@@ -1,0 +1,144 @@
+"""The past of a database: its commits, and what `at` may name.
+
+At: an id, a tag, a time, a Commit, a Snapshot -> the record that gave that commit its id (FORMAT §3.1).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, TypeAlias, Union
+
+from cowtree.errors import CorruptionError, SnapshotGoneError
+from cowtree.storage.chain import (
+    commit_at_time,
+    commit_of_id,
+    commits_after,
+    commits_before,
+    first_commit_from,
+    giver_of,
+    previous_record,
+)
+from cowtree.storage.recovery_scan import RangeReader
+
+if TYPE_CHECKING:
+    from cowtree.catalogue import Tag
+    from cowtree.snapshot import Snapshot
+    from cowtree.storage.commit_record import CommitRecord
+    from cowtree.storage.page_file import PageFile
+
+__all__ = ["At", "Commit", "commit_history", "commit_time", "record_at", "record_of_tag"]
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """One commit of a database's history."""
+
+    id: int
+    time: datetime
+    """When it was made, aware, UTC; never before its predecessor's."""
+    note: bytes
+    entries: int
+    """Of all trees."""
+    pages_written: int
+    """Pages that it added to the file."""
+    tags: tuple[str, ...]
+    """Names of the tags that pointed at it when it was listed, sorted."""
+
+
+At: TypeAlias = Union[int, str, datetime, Commit, "Snapshot"]
+"""What names a commit: an id, a tag, an aware time (the newest commit not after it), a Commit, a Snapshot."""
+
+
+def commit_time(record: CommitRecord) -> datetime:
+    """When a commit was made, to the microsecond."""
+    return _EPOCH + timedelta(microseconds=record.time_ns // 1000)
+
+
+def record_at(page_file: PageFile, tip: CommitRecord, at: int | datetime | Commit) -> CommitRecord:
+    """The commit that `at` names. SnapshotGoneError: there is none; TypeError, ValueError: what cannot name one."""
+    found: CommitRecord | None
+    if isinstance(at, Commit):
+        at = at.id
+    if isinstance(at, datetime):
+        if at.tzinfo is None or at.utcoffset() is None:
+            raise ValueError("a time without a time zone names no moment: use an aware datetime")
+        # Times are told to the microsecond: a commit's own time has to find it.
+        microseconds = (at - _EPOCH) // timedelta(microseconds=1)
+        found = (
+            commit_at_time(page_file, tip, microseconds * 1000 + 999) if microseconds >= 0 else None
+        )
+        if found is None:
+            raise SnapshotGoneError(f"the database has no commit that is as old as {at}")
+        return found
+    if isinstance(at, bool) or not isinstance(at, int):
+        raise TypeError(
+            f"a commit is named by an id, a tag, an aware datetime, a Commit or a Snapshot, not {type(at).__name__}"
+        )
+    found = commit_of_id(page_file, tip, at) if 0 <= at <= tip.commit_id else None
+    if found is None:
+        raise SnapshotGoneError(f"there is no commit {at}")
+    return found
+
+
+def record_of_tag(page_file: PageFile, name: str, tag: Tag) -> CommitRecord:
+    """The commit that a tag points at."""
+    record = RangeReader(page_file).read_commit(tag.page)
+    if record.nonce != tag.nonce or record.commit_id != tag.commit_id:
+        raise CorruptionError(
+            f"the tag {name!r} points at another commit", path=page_file.path, page=tag.page
+        )
+    return record
+
+
+def commit_history(
+    page_file: PageFile,
+    tip: CommitRecord,
+    tags: dict[str, int],
+    start: int | None,
+    stop: int | None,
+    reverse: bool,
+) -> Iterator[Commit]:
+    """Commits with start <= id < stop, the newest first unless `reverse` is False. O(log n) to begin, O(1) each."""
+    names: dict[int, list[str]] = {}
+    for name, commit_id in sorted(tags.items()):
+        names.setdefault(commit_id, []).append(name)
+    low = max(1, start) if start is not None else 1
+    for record in _records(page_file, tip, low, stop, reverse):
+        yield Commit(
+            record.commit_id,
+            commit_time(record),
+            record.note,
+            record.entries,
+            record.page_count,
+            tuple(names.get(record.commit_id, ())),
+        )
+
+
+def _records(
+    page_file: PageFile, tip: CommitRecord, low: int, stop: int | None, reverse: bool
+) -> Iterator[CommitRecord]:
+    reader = RangeReader(page_file)
+    if reverse:
+        newest = tip
+        if stop is not None:
+            behind = first_commit_from(page_file, tip, stop)
+            if behind is not None:
+                if behind.previous_page == 0:
+                    return
+                newest = giver_of(reader, previous_record(reader, behind))
+        for record in commits_before(page_file, newest):
+            if record.commit_id < low:
+                return
+            yield record
+        return
+    first = first_commit_from(page_file, tip, low)
+    if first is None:
+        return
+    for record in commits_after(page_file, first, tip):
+        if stop is not None and record.commit_id >= stop:
+            return
+        yield record

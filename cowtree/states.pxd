@@ -1,0 +1,16 @@
+"""The named trees and tags of a commit, read from its catalogue."""
+
+from cowtree.engine cimport CommitState
+from cowtree.reader cimport FixedSource
+from cowtree.storage.commit_record cimport TreeReference
+from cowtree.tree.view cimport TreeView
+
+
+# The unpacked tree record; fills the root of `view`.
+cdef object tree_record_view(bytes record, TreeView* view)
+cdef int tree_record_reference(bytes record, TreeReference* reference) except -1
+cdef FixedSource catalogue_of(CommitState state, object path)
+cdef int fill_named(CommitState state, str name, TreeView* view, object path) except -1
+cdef list tree_names(CommitState state, object path)
+cdef object catalogue_value(CommitState state, bytes key, object path)
+cdef dict tags_of(CommitState state, object path)

@@ -1,0 +1,97 @@
+# cython: language_level=3, autotestdict=False, auto_pickle=False, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False, nonecheck=True
+"""What a commit's catalogue says (FORMAT §3.3): its named trees and its tags. See `states.pxd`."""
+
+import struct
+
+from libc.string cimport memset
+
+from cowtree.engine cimport CommitState
+from cowtree.reader cimport FixedSource
+from cowtree.storage.commit_record cimport CommitRecord, TreeReference
+from cowtree.storage.page_file cimport PageFile
+from cowtree.tree.view cimport TreeView
+
+from cowtree.catalogue import TAG, TREE, unpack_tag
+from cowtree.storage.chain import giver_of
+from cowtree.storage.recovery_scan import RangeReader
+
+# Version, level, flags, codec name sizes, root, entries, pages, creation id, zero.
+TREE_RECORD = struct.Struct("<BBHHHQQQQ8x")
+
+
+cdef object tree_record_view(bytes record, TreeView* view):
+    """Fill the root of `view` from a tree record; the unpacked record."""
+    fields = TREE_RECORD.unpack_from(record)
+    view.level = fields[1]
+    view.root = fields[5]
+    view.entries = fields[6]
+    view.offset = 0
+    return fields
+
+
+cdef int tree_record_reference(bytes record, TreeReference* reference) except -1:
+    fields = TREE_RECORD.unpack_from(record)
+    memset(reference, 0, sizeof(TreeReference))
+    reference.level = fields[1]
+    reference.root = fields[5]
+    reference.entries = fields[6]
+    reference.pages = fields[7]
+    return 0
+
+
+cdef FixedSource catalogue_of(CommitState state, object path):
+    cdef FixedSource fixed = FixedSource.__new__(FixedSource)
+    fixed.view = state.catalogue
+    fixed.pinned = state
+    fixed.path = path
+    return fixed
+
+
+cdef int fill_named(CommitState state, str name, TreeView* view, object path) except -1:
+    """The view of a named tree in a commit; a missing tree reads as empty. O(log trees) once per commit and name."""
+    cdef bytes record
+    if name is None:
+        view[0] = state.default_tree
+        return 0
+    view[0] = state.catalogue
+    view.offset = 0
+    if name in state.named:
+        record = state.named[name]
+    else:
+        record = catalogue_of(state, path).get(b"\x01" + name.encode())
+        state.named[name] = record
+    if record is None:
+        view.root = 0
+        view.entries = 0
+    else:
+        tree_record_view(record, view)
+    return 0
+
+
+cdef list tree_names(CommitState state, object path):
+    """Names of all trees of a commit, in byte order."""
+    return [key[1:].decode() for key in catalogue_of(state, path).keys(TREE, TAG, inclusive=(False, False))]
+
+
+cdef object catalogue_value(CommitState state, bytes key, object path):
+    """A record of the catalogue, or None."""
+    return catalogue_of(state, path).get(key)
+
+
+cdef dict tags_of(CommitState state, object path):
+    """The tags as a commit's catalogue has them: name -> Tag, by name."""
+    return {
+        key[1:].decode(): unpack_tag(record, path) for key, record in catalogue_of(state, path).items(prefix=TAG)
+    }
+
+
+def record_giving(PageFile file not None, CommitRecord record not None):
+    """The record that gave the id of `record`."""
+    return record if record.gives_id else giver_of(RangeReader(file), record)
+
+
+def catalogue_records(CommitState state not None):
+    """(name, unpacked tree record) of every named tree of a commit."""
+    cdef TreeView view
+    for key, record in catalogue_of(state, None).items(TREE, TAG, inclusive=(False, False)):
+        yield key[1:].decode(), tree_record_view(record, &view)

@@ -1,0 +1,143 @@
+"""Old records: found by commit id or by time through the skip pointers (FORMAT §3.1), or walked one by one.
+
+A record that gives a commit id stands for that commit; administrative and gap records repeat their predecessor's and
+are stepped over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from ..errors import CorruptionError
+from .commit_record import CommitRecord
+from .page_file import PageFile
+from .recovery_scan import RangeReader
+
+__all__ = [
+    "commit_at_time",
+    "commit_of_id",
+    "commits_after",
+    "commits_before",
+    "first_commit_from",
+    "giver_of",
+    "previous_record",
+]
+
+# Commit pages stand a few pages apart when commits are small: a walk reads that many at once.
+READ_AHEAD_PAGES = 16
+
+
+def commit_of_id(page_file: PageFile, tip: CommitRecord, commit_id: int) -> CommitRecord | None:
+    """The record that gave `commit_id`, or None if no commit up to `tip` has it. O(log n) page reads."""
+    found = first_commit_from(page_file, tip, commit_id)
+    return found if found is not None and found.commit_id == commit_id else None
+
+
+def first_commit_from(
+    page_file: PageFile, tip: CommitRecord, commit_id: int
+) -> CommitRecord | None:
+    """The oldest commit whose id is not below `commit_id`; None: there is none. O(log n) page reads."""
+    return _descend(page_file, tip, lambda record: record.commit_id >= commit_id, commit_id)
+
+
+def commit_at_time(page_file: PageFile, tip: CommitRecord, time_ns: int) -> CommitRecord | None:
+    """The newest commit whose time is not after `time_ns`; None: all are later. O(log² n) page reads."""
+    reader = RangeReader(page_file)
+    later = _descend(page_file, tip, lambda record: record.time_ns > time_ns, None)
+    if later is None:
+        return giver_of(reader, tip)
+    if later.previous_page == 0:
+        return None
+    return giver_of(reader, previous_record(reader, later))
+
+
+def _descend(
+    page_file: PageFile,
+    tip: CommitRecord,
+    wanted: Callable[[CommitRecord], bool],
+    commit_id: int | None,
+) -> CommitRecord | None:
+    """The oldest commit that is `wanted`, which is true of all from some one on; None: not even of the tip.
+
+    With `commit_id`, pointers that lead below it are known without being read.
+    """
+    reader = RangeReader(page_file)
+    record = giver_of(reader, tip)
+    if not wanted(record):
+        return None
+    while True:
+        record = giver_of(reader, record)
+        for i in reversed(range(len(record.skip_pointers))):
+            page = record.skip_pointers[i]
+            step = 2 << i
+            if page == 0 or (
+                commit_id is not None and (record.commit_id - 1) // step * step < commit_id
+            ):
+                continue
+            older = reader.read_commit(page)
+            if wanted(older):
+                record = older
+                break
+        else:
+            if record.previous_page == 0:
+                return record
+            older = giver_of(reader, previous_record(reader, record))
+            if not wanted(older):
+                return record
+            record = older
+
+
+def giver_of(reader: RangeReader, record: CommitRecord) -> CommitRecord:
+    """The record that gave the id of `record`: itself, unless it is administrative or a gap."""
+    while not record.gives_id:
+        record = previous_record(reader, record)
+    return record
+
+
+def previous_record(reader: RangeReader, record: CommitRecord) -> CommitRecord:
+    """The predecessor, which `record` names by page and nonce."""
+    previous = reader.read_commit(record.previous_page)
+    if previous.nonce != record.previous_nonce:
+        raise CorruptionError(
+            "another record than its successor names",
+            path=reader.file.path,
+            page=record.previous_page,
+            expected=record.previous_nonce,
+            found=previous.nonce,
+        )
+    return previous
+
+
+def commits_before(page_file: PageFile, tip: CommitRecord) -> Iterator[CommitRecord]:
+    """Every commit from `tip` down to the empty state, the newest first."""
+    reader = RangeReader(page_file)
+    record = tip
+    while True:
+        if record.gives_id:
+            yield record
+        if record.previous_page == 0:
+            return
+        record = previous_record(reader, record)
+
+
+def commits_after(
+    page_file: PageFile, first: CommitRecord, tip: CommitRecord
+) -> Iterator[CommitRecord]:
+    """Every commit from `first` up to `tip`, the oldest first."""
+    reader = RangeReader(page_file)
+    record = first
+    while True:
+        if record.gives_id:
+            yield record
+        if record.sequence >= tip.sequence:
+            return
+        following = reader.read_commit(record.end_page, READ_AHEAD_PAGES)
+        if following.sequence != record.sequence + 1:
+            raise CorruptionError(
+                "records do not follow each other",
+                path=page_file.path,
+                page=record.end_page,
+                expected=record.sequence + 1,
+                found=following.sequence,
+            )
+        record = following
