@@ -6,10 +6,10 @@ Layers, each importing only those above it in this list:
     pages/                                 what a tree page's bytes mean
     storage/                               where pages live: file, mapping, append, sync, lock, recovery
     tree/                                  how pages form a B-tree: search, edit, cursor
-    views, stats, catalogue, history       values: views over ranges, numbers, records of the catalogue, commits
+    views, stats, catalogue, history, feed values: views, numbers, records of the catalogue, commits, changes
     reader                                 the read methods that all handles share
     engine, registry                       who writes, what is published; one engine per file and process
-    states                                 the named trees and tags of a commit
+    states, differences                    the named trees and tags of a commit; what two of them differ in
     session, writer                        edits until commit; the write methods
     snapshot, transaction, database        the handles
     check, demo, cli
@@ -35,6 +35,7 @@ from cowtree.errors import (
     TransactionError,
     ValueTooLargeError,
 )
+from cowtree.feed import Change, Changes
 from cowtree.history import At, Commit
 from cowtree.options import ALL, DEFAULT, Default
 from cowtree.reader import Reader
@@ -50,6 +51,8 @@ __all__ = [
     "ALL",
     "DEFAULT",
     "At",
+    "Change",
+    "Changes",
     "ClosedError",
     "CodecError",
     "Commit",

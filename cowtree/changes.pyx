@@ -186,7 +186,7 @@ cdef class Changes:
         try:
             if status < 0:
                 raise_status(self.engine.path, path.pages[0], status)
-            return value_bytes(&view, &entry, self.engine.path)
+            return value_bytes(&view, &entry, request.at.dirty, self.engine.path)
         except BaseException:
             self.failed = True
             raise

@@ -4,8 +4,11 @@ import os
 from collections.abc import Callable, Iterator
 from typing import Self
 
+from _typeshed import ReadableBuffer
+
+from cowtree.feed import Change, Changes
 from cowtree.history import At, Commit
-from cowtree.options import Default
+from cowtree.options import All, Default
 from cowtree.snapshot import Snapshot
 from cowtree.stats import Report, Stats
 from cowtree.transaction import Transaction
@@ -44,6 +47,27 @@ class Database(Writer):
     def untag(self, name: str) -> None: ...
     def tags(self) -> dict[str, int]: ...
     def restore(self, at: At) -> int: ...
+    def diff(
+        self,
+        old: At,
+        new: At | None = None,
+        *,
+        tree: str | All | None = ...,
+        start: ReadableBuffer | None = None,
+        stop: ReadableBuffer | None = None,
+        prefix: ReadableBuffer | None = None,
+        values: bool = True,
+    ) -> Iterator[Change]: ...
+    def changes(
+        self,
+        since: At,
+        *,
+        tree: str | All | None = ...,
+        start: ReadableBuffer | None = None,
+        stop: ReadableBuffer | None = None,
+        prefix: ReadableBuffer | None = None,
+        values: bool = True,
+    ) -> Changes: ...
     def tree(self, name: str | None) -> DatabaseTree: ...
     def trees(self) -> list[str]: ...
     def sync(self) -> None: ...
@@ -70,5 +94,14 @@ class DatabaseTree(Writer):
 
     name: str | None
     def __init__(self) -> None: ...
+    def diff(
+        self,
+        older: At,
+        *,
+        start: ReadableBuffer | None = None,
+        stop: ReadableBuffer | None = None,
+        prefix: ReadableBuffer | None = None,
+        values: bool = True,
+    ) -> Iterator[Change]: ...
 
 def check_page_size(page_size: object) -> None: ...

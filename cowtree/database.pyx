@@ -4,6 +4,7 @@
 import os
 import weakref
 
+from cowtree.differences cimport state_changes
 from cowtree.engine cimport CommitState, Engine
 from cowtree.layout cimport key_size_max
 from cowtree.session cimport Session, WriteTree, begin_session, tag_record
@@ -17,10 +18,12 @@ from cowtree.writer cimport Writer
 from cowtree import registry
 from cowtree.errors import ClosedError, ReadOnlyError
 from cowtree.catalogue import check_tag_name, tag_key
+from cowtree.feed import Changes
 from cowtree.history import commit_history
 from cowtree.options import ALL, DEFAULT, NOTE_SIZE_MAX, VALUE_SIZE_MAX, check_timeout
 from cowtree.snapshot import check_name
 from cowtree.stats import Stats
+from cowtree.storage.record_reader import RecordReader
 
 
 cdef class Database(Writer):
@@ -154,7 +157,7 @@ cdef class Database(Writer):
         cdef CommitState newest = engine.newest()
         bounds = [None if at is None else state_at(engine, newest, at).record.commit_id if not is_id(at) else at
                   for at in (start, stop)]
-        return commit_history(engine.file, newest.record, self.tags(), bounds[0], bounds[1], bool(reverse))
+        return commit_history(RecordReader(engine.file, newest.space), newest.record, self.tags(), bounds[0], bounds[1], bool(reverse))
 
     def tag(self, name, at=None, *, move=False):
         """Name a commit (default: the newest), durably; takes no commit id. ValueError if the name is taken.
@@ -208,6 +211,40 @@ cdef class Database(Writer):
             session.rollback()
             raise
         return session.commit(self.durable, b"")
+
+    def diff(self, old, new=None, *, tree=ALL, start=None, stop=None, prefix=None, values=True):
+        """An iterator of `Change` that leads from one commit to another (None: the newest).
+
+        Of all trees, or of one (a name; None: the default tree), with start <= key < stop. Equal pages are skipped
+        unread: it costs what changed, not what is stored. `values=False` leaves the values out. Errors of `snapshot`.
+        """
+        cdef Engine engine = self.live()
+        cdef CommitState newest = engine.newest()
+        if tree is not ALL:
+            check_name(tree)
+        low, high = self.bounds(start, stop, prefix)
+        return state_changes(
+            state_at(engine, newest, old), state_at(engine, newest, new), self, tree, low, high, bool(values)
+        )
+
+    def changes(self, since, *, tree=ALL, start=None, stop=None, prefix=None, values=True):
+        """What changed since a commit, up to the newest one, as `Changes`: store its `position` and pass it here again.
+
+        `since=0` gives everything there is. SnapshotGoneError: that commit is not kept, so rebuild from 0; hold a tag
+        on the commit of a position that must not be lost. Arguments as for `diff`.
+        """
+        cdef Engine engine = self.live()
+        cdef CommitState newest = engine.newest()
+        cdef CommitState old = state_at(engine, newest, since)
+        if since is None:
+            raise TypeError("changes need a commit to begin from; 0 gives everything")
+        if tree is not ALL:
+            check_name(tree)
+        low, high = self.bounds(start, stop, prefix)
+        return Changes(
+            old.record.commit_id, newest.record.commit_id,
+            lambda: state_changes(old, newest, self, tree, low, high, bool(values)),
+        )
 
     def tree(self, name):
         """A named tree (None: the default tree). It exists from its first write; a missing one reads as empty."""
@@ -345,6 +382,10 @@ cdef class DatabaseTree(Writer):
 
     cdef int leave(self, Session session, bint ok) except -1:
         return self.owner.leave(session, ok)
+
+    def diff(self, older, *, start=None, stop=None, prefix=None, values=True):
+        """What changed in this tree since an older commit: see `Database.diff`."""
+        return self.owner.diff(older, tree=self.name, start=start, stop=stop, prefix=prefix, values=values)
 
     cdef bint batches(self):
         return True

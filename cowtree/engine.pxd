@@ -85,3 +85,4 @@ cdef class Engine:
     cdef uint64_t checkpoint_words(self) except? 0
     cdef uint64_t word_at(self, uint64_t offset) except? 0
     cdef CommitState state_of(self, CommitRecord record)
+    cdef CommitState state_in(self, CommitRecord record, PageSpace space)

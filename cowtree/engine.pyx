@@ -21,7 +21,7 @@ from cowtree.storage.commit_record cimport FLAG_EMBEDDED, CommitRecord, TreeRefe
 from cowtree.storage.devices cimport iovec
 from cowtree.storage.fault_guard cimport guarded_copy, install_guard
 from cowtree.storage.file_lock cimport fork_generation, published_pages, same_file
-from cowtree.storage.page_file cimport PageFile, Space, space_clear_verified_from
+from cowtree.storage.page_file cimport PageFile, PageSpace, Space, space_clear_verified_from
 from cowtree.storage.shared_sync cimport SharedSync
 from cowtree.storage.tail cimport Tail
 from cowtree.tree.cursor cimport TreeSource
@@ -85,12 +85,15 @@ cdef class Engine:
     # -- what readers see ---------------------------------------------------------------------------------------------
 
     cdef CommitState state_of(self, CommitRecord record):
-        """Views of a record's trees over a mapping that reaches its end."""
+        """Views of a record's trees over a mapping that reaches one page beyond its end: the word there is loaded."""
+        return self.state_in(record, self.file.space_for(record.fields.page + record.fields.page_count + 1))
+
+    cdef CommitState state_in(self, CommitRecord record, PageSpace space):
+        """Views of a record's trees over a mapping that holds them."""
         cdef CommitState state = CommitState.__new__(CommitState)
         state.record = record
         state.end = record.fields.page + record.fields.page_count
-        # One page more, so that the word behind the tip can be loaded.
-        state.space = self.file.space_for(state.end + 1)
+        state.space = space
         state.named = {}
         fill_view(
             &state.default_tree, &state.space.space, &record.fields.default_tree, state.end,
@@ -156,10 +159,6 @@ cdef class Engine:
             self.appended = state
             self.trusted_tail = False
         return self.published
-
-    def state_at(self, CommitRecord record not None):
-        """The state of a commit that this file keeps."""
-        return self.state_of(record)
 
     def find_tip(self, start, published_end, from_medium):
         """The newest record from `start` on (FORMAT §6.2)."""

@@ -20,13 +20,12 @@ from cowtree.storage.chain import (
     giver_of,
     previous_record,
 )
-from cowtree.storage.recovery_scan import RangeReader
 
 if TYPE_CHECKING:
     from cowtree.catalogue import Tag
     from cowtree.snapshot import Snapshot
     from cowtree.storage.commit_record import CommitRecord
-    from cowtree.storage.page_file import PageFile
+    from cowtree.storage.record_reader import RecordReader
 
 __all__ = ["At", "Commit", "commit_history", "commit_time", "record_at", "record_of_tag"]
 
@@ -58,7 +57,7 @@ def commit_time(record: CommitRecord) -> datetime:
     return _EPOCH + timedelta(microseconds=record.time_ns // 1000)
 
 
-def record_at(page_file: PageFile, tip: CommitRecord, at: int | datetime | Commit) -> CommitRecord:
+def record_at(reader: RecordReader, tip: CommitRecord, at: int | datetime | Commit) -> CommitRecord:
     """The commit that `at` names. SnapshotGoneError: there is none; TypeError, ValueError: what cannot name one."""
     found: CommitRecord | None
     if isinstance(at, Commit):
@@ -69,7 +68,7 @@ def record_at(page_file: PageFile, tip: CommitRecord, at: int | datetime | Commi
         # Times are told to the microsecond: a commit's own time has to find it.
         microseconds = (at - _EPOCH) // timedelta(microseconds=1)
         found = (
-            commit_at_time(page_file, tip, microseconds * 1000 + 999) if microseconds >= 0 else None
+            commit_at_time(reader, tip, microseconds * 1000 + 999) if microseconds >= 0 else None
         )
         if found is None:
             raise SnapshotGoneError(f"the database has no commit that is as old as {at}")
@@ -78,24 +77,24 @@ def record_at(page_file: PageFile, tip: CommitRecord, at: int | datetime | Commi
         raise TypeError(
             f"a commit is named by an id, a tag, an aware datetime, a Commit or a Snapshot, not {type(at).__name__}"
         )
-    found = commit_of_id(page_file, tip, at) if 0 <= at <= tip.commit_id else None
+    found = commit_of_id(reader, tip, at) if 0 <= at <= tip.commit_id else None
     if found is None:
         raise SnapshotGoneError(f"there is no commit {at}")
     return found
 
 
-def record_of_tag(page_file: PageFile, name: str, tag: Tag) -> CommitRecord:
+def record_of_tag(reader: RecordReader, name: str, tag: Tag) -> CommitRecord:
     """The commit that a tag points at."""
-    record = RangeReader(page_file).read_commit(tag.page)
+    record = reader.read_commit(tag.page)
     if record.nonce != tag.nonce or record.commit_id != tag.commit_id:
         raise CorruptionError(
-            f"the tag {name!r} points at another commit", path=page_file.path, page=tag.page
+            f"the tag {name!r} points at another commit", path=reader.path, page=tag.page
         )
     return record
 
 
 def commit_history(
-    page_file: PageFile,
+    reader: RecordReader,
     tip: CommitRecord,
     tags: dict[str, int],
     start: int | None,
@@ -107,7 +106,7 @@ def commit_history(
     for name, commit_id in sorted(tags.items()):
         names.setdefault(commit_id, []).append(name)
     low = max(1, start) if start is not None else 1
-    for record in _records(page_file, tip, low, stop, reverse):
+    for record in _records(reader, tip, low, stop, reverse):
         yield Commit(
             record.commit_id,
             commit_time(record),
@@ -119,26 +118,25 @@ def commit_history(
 
 
 def _records(
-    page_file: PageFile, tip: CommitRecord, low: int, stop: int | None, reverse: bool
+    reader: RecordReader, tip: CommitRecord, low: int, stop: int | None, reverse: bool
 ) -> Iterator[CommitRecord]:
-    reader = RangeReader(page_file)
     if reverse:
         newest = tip
         if stop is not None:
-            behind = first_commit_from(page_file, tip, stop)
+            behind = first_commit_from(reader, tip, stop)
             if behind is not None:
                 if behind.previous_page == 0:
                     return
                 newest = giver_of(reader, previous_record(reader, behind))
-        for record in commits_before(page_file, newest):
+        for record in commits_before(reader, newest):
             if record.commit_id < low:
                 return
             yield record
         return
-    first = first_commit_from(page_file, tip, low)
+    first = first_commit_from(reader, tip, low)
     if first is None:
         return
-    for record in commits_after(page_file, first, tip):
+    for record in commits_after(reader, first, tip):
         if stop is not None and record.commit_id >= stop:
             return
         yield record

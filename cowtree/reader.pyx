@@ -97,7 +97,7 @@ cdef class Reader(TreeSource):
             entry.value = request.value
             if request.kind == ENTRY_INLINE:
                 return guarded_value(&view, &entry, self.source_path())
-            return value_bytes(&view, &entry, self.source_path())
+            return value_bytes(&view, &entry, request.at.dirty, self.source_path())
         if status == ABSENT:
             if required:
                 raise KeyError(key)

@@ -38,6 +38,7 @@ from cowtree.catalogue import TAG, TREE, Tag, pack_tag
 from cowtree.errors import CommitUncertainError
 from cowtree.options import ALL
 from cowtree.states import catalogue_records, record_giving
+from cowtree.storage.record_reader import RecordReader
 
 cdef uint64_t PRESYNC_BYTES = 16 << 20
 
@@ -419,7 +420,7 @@ cdef class Session(Changes):
 
 cdef bytes tag_record(Engine engine, CommitState state):
     """What the catalogue says of a tag that points at the commit of a state."""
-    giver = record_giving(engine.file, state.record)
+    giver = record_giving(RecordReader(engine.file, state.space), state.record)
     return pack_tag(Tag(giver.commit_id, giver.nonce, giver.page, giver.time_ns))
 
 

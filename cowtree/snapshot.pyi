@@ -1,8 +1,14 @@
 """One commit to read."""
 
+from collections.abc import Iterator
 from datetime import datetime
 from typing import Self
 
+from _typeshed import ReadableBuffer
+
+from cowtree.feed import Change
+from cowtree.history import At
+from cowtree.options import All
 from cowtree.reader import Reader
 
 class Snapshot(Reader):
@@ -18,6 +24,16 @@ class Snapshot(Reader):
     def time(self) -> datetime: ...
     @property
     def closed(self) -> bool: ...
+    def diff(
+        self,
+        older: At,
+        *,
+        tree: str | All | None = ...,
+        start: ReadableBuffer | None = None,
+        stop: ReadableBuffer | None = None,
+        prefix: ReadableBuffer | None = None,
+        values: bool = True,
+    ) -> Iterator[Change]: ...
     def tree(self, name: str | None) -> SnapshotTree: ...
     def trees(self) -> list[str]: ...
     def close(self) -> None: ...
@@ -29,5 +45,14 @@ class SnapshotTree(Reader):
 
     name: str | None
     def __init__(self) -> None: ...
+    def diff(
+        self,
+        older: At,
+        *,
+        start: ReadableBuffer | None = None,
+        stop: ReadableBuffer | None = None,
+        prefix: ReadableBuffer | None = None,
+        values: bool = True,
+    ) -> Iterator[Change]: ...
 
 def check_name(name: object) -> None: ...

@@ -3,6 +3,7 @@
 
 from collections.abc import Mapping
 
+from cowtree.differences cimport state_changes
 from cowtree.engine cimport CommitState, Engine
 from cowtree.reader cimport Reader
 from cowtree.states cimport catalogue_value, fill_named, tree_names
@@ -11,6 +12,8 @@ from cowtree.tree.view cimport TreeView
 from cowtree.catalogue import TAG, unpack_tag
 from cowtree.errors import ClosedError, SnapshotGoneError
 from cowtree.history import commit_time, record_at, record_of_tag
+from cowtree.options import ALL
+from cowtree.storage.record_reader import RecordReader
 
 Mapping.register(Reader)
 
@@ -31,6 +34,7 @@ cdef CommitState state_at(Engine engine, CommitState newest, object at):
     cdef Snapshot snapshot
     if at is None:
         return newest
+    reader = RecordReader(engine.file, newest.space)
     if isinstance(at, Snapshot):
         snapshot = at
         snapshot.check_open()
@@ -38,19 +42,19 @@ cdef CommitState state_at(Engine engine, CommitState newest, object at):
             return snapshot.state
         if snapshot.engine.file.uuid != engine.file.uuid:
             raise SnapshotGoneError("the snapshot is of another database")
-        record = record_at(engine.file, newest.record, snapshot.state.record.commit_id)
+        record = record_at(reader, newest.record, snapshot.state.record.commit_id)
         if record.commit_nonce != snapshot.state.record.commit_nonce:
             raise SnapshotGoneError("the snapshot is of another past of this database")
     elif isinstance(at, str):
         tag = catalogue_value(newest, TAG + at.encode(), engine.path) if at else None
         if tag is None:
             raise KeyError(at)
-        record = record_of_tag(engine.file, at, unpack_tag(tag, engine.path))
+        record = record_of_tag(reader, at, unpack_tag(tag, engine.path))
     elif type(at) is int and at == newest.record.fields.commit_id:
         return newest
     else:
-        record = record_at(engine.file, newest.record, at)
-    return engine.state_of(record)
+        record = record_at(reader, newest.record, at)
+    return engine.state_in(record, newest.space)
 
 
 cdef class Snapshot(Reader):
@@ -96,6 +100,20 @@ cdef class Snapshot(Reader):
         """When that commit was made (aware, UTC)."""
         self.check_open()
         return commit_time(self.state.record)
+
+    def diff(self, older, *, tree=ALL, start=None, stop=None, prefix=None, values=True):
+        """An iterator of `Change` that leads from another commit to this one: see `Database.diff`."""
+        cdef CommitState newest
+        self.check_open()
+        newest = self.engine.published if self.engine.closed else self.engine.newest()
+        if older is None:
+            raise TypeError("a difference needs another commit")
+        if tree is not ALL:
+            check_name(tree)
+        low, high = self.bounds(start, stop, prefix)
+        return state_changes(
+            state_at(self.engine, newest, older), self.state, self, tree, low, high, bool(values)
+        )
 
     def tree(self, name):
         """A named tree of this commit (None: the default tree)."""
@@ -153,6 +171,10 @@ cdef class SnapshotTree(Reader):
 
     cdef object source_path(self):
         return self.owner.engine.path
+
+    def diff(self, older, *, start=None, stop=None, prefix=None, values=True):
+        """What changed in this tree from another commit to this one: see `Database.diff`."""
+        return self.owner.diff(older, tree=self.name, start=start, stop=stop, prefix=prefix, values=values)
 
     def __repr__(self):
         return f"<cowtree.SnapshotTree {self.name!r} of {self.owner!r}>"

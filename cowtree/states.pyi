@@ -6,9 +6,9 @@ from typing import Any
 
 from cowtree.engine import CommitState
 from cowtree.storage.commit_record import CommitRecord
-from cowtree.storage.page_file import PageFile
+from cowtree.storage.record_reader import RecordReader
 
 TREE_RECORD: struct.Struct
 
 def catalogue_records(state: CommitState) -> Iterator[tuple[str, tuple[Any, ...]]]: ...
-def record_giving(file: PageFile, record: CommitRecord) -> CommitRecord: ...
+def record_giving(reader: RecordReader, record: CommitRecord) -> CommitRecord: ...

@@ -8,12 +8,11 @@ from libc.string cimport memset
 from cowtree.engine cimport CommitState
 from cowtree.reader cimport FixedSource
 from cowtree.storage.commit_record cimport CommitRecord, TreeReference
-from cowtree.storage.page_file cimport PageFile
+from cowtree.storage.record_reader cimport RecordReader
 from cowtree.tree.view cimport TreeView
 
 from cowtree.catalogue import TAG, TREE, unpack_tag
 from cowtree.storage.chain import giver_of
-from cowtree.storage.recovery_scan import RangeReader
 
 # Version, level, flags, codec name sizes, root, entries, pages, creation id, zero.
 TREE_RECORD = struct.Struct("<BBHHHQQQQ8x")
@@ -85,9 +84,9 @@ cdef dict tags_of(CommitState state, object path):
     }
 
 
-def record_giving(PageFile file not None, CommitRecord record not None):
+def record_giving(RecordReader reader not None, CommitRecord record not None):
     """The record that gave the id of `record`."""
-    return record if record.gives_id else giver_of(RangeReader(file), record)
+    return record if record.gives_id else giver_of(reader, record)
 
 
 def catalogue_records(CommitState state not None):

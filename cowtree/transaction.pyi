@@ -1,7 +1,11 @@
 """Transactions, their trees, savepoints."""
 
+from collections.abc import Iterator
 from typing import Self
 
+from _typeshed import ReadableBuffer
+
+from cowtree.feed import Change
 from cowtree.history import At
 from cowtree.options import All
 from cowtree.writer import Writer
@@ -25,6 +29,16 @@ class Transaction(Writer):
     def rename(self, old: str, new: str) -> None: ...
     def tag(self, name: str, *, move: bool = False) -> None: ...
     def restore(self, at: At, *, tree: str | All | None = ...) -> None: ...
+    def diff(
+        self,
+        older: At,
+        *,
+        tree: str | All | None = ...,
+        start: ReadableBuffer | None = None,
+        stop: ReadableBuffer | None = None,
+        prefix: ReadableBuffer | None = None,
+        values: bool = True,
+    ) -> Iterator[Change]: ...
     def __enter__(self) -> Self: ...
     def __exit__(self, kind: object, error: object, traceback: object) -> None: ...
     def __del__(self) -> None: ...
@@ -34,6 +48,15 @@ class TransactionTree(Writer):
 
     name: str | None
     def __init__(self) -> None: ...
+    def diff(
+        self,
+        older: At,
+        *,
+        start: ReadableBuffer | None = None,
+        stop: ReadableBuffer | None = None,
+        prefix: ReadableBuffer | None = None,
+        values: bool = True,
+    ) -> Iterator[Change]: ...
 
 class Savepoint:
     """Leaving its `with` by an exception, or `rollback`, undoes what was done since it was made."""

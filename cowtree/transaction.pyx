@@ -9,6 +9,7 @@ from collections.abc import MutableMapping
 
 from libc.stdint cimport uint64_t
 
+from cowtree.differences cimport changed_names, source_changes, tree_source
 from cowtree.engine cimport CommitState
 from cowtree.layout cimport key_size_max
 from cowtree.snapshot cimport state_at
@@ -156,6 +157,37 @@ cdef class Transaction(Writer):
         old = state_at(self.session.engine, self.session.base, at)
         self.session.restore(old, tree)
 
+    def diff(self, older, *, tree=ALL, start=None, stop=None, prefix=None, values=True):
+        """An iterator of `Change` that leads from a commit to this transaction as it is: see `Database.diff`.
+
+        Changes that are made meanwhile are seen from the next key on.
+        """
+        cdef Session session = self.session
+        cdef CommitState old
+        cdef WriteTree changed
+        session.check()
+        if older is None:
+            raise TypeError("a difference needs a commit")
+        if tree is not ALL:
+            check_name(tree)
+        low, high = self.bounds(start, stop, prefix)
+        old = state_at(session.engine, session.base, older)
+        if tree is ALL:
+            names = set(changed_names(old, session.base, self))
+            for changed in session.trees.values():
+                if changed.touched:
+                    names.add(changed.name)
+            names = [None, *sorted(names, key=str.encode)]
+        else:
+            names = [tree]
+        return source_changes(
+            [
+                (name, tree_source(old, name, self), session.default_tree if name is None else session.tree_named(name))
+                for name in names
+            ],
+            low, high, bool(values),
+        )
+
     def __enter__(self):
         self.session.check()
         return self
@@ -218,6 +250,10 @@ cdef class TransactionTree(Writer):
 
     cdef object source_path(self):
         return self.owner.session.engine.path
+
+    def diff(self, older, *, start=None, stop=None, prefix=None, values=True):
+        """What changed in this tree from a commit to this transaction: see `Database.diff`."""
+        return self.owner.diff(older, tree=self.name, start=start, stop=stop, prefix=prefix, values=values)
 
     def __repr__(self):
         return f"<cowtree.TransactionTree {self.name!r} of {self.owner!r}>"

@@ -10,8 +10,7 @@ from collections.abc import Callable, Iterator
 
 from ..errors import CorruptionError
 from .commit_record import CommitRecord
-from .page_file import PageFile
-from .recovery_scan import RangeReader
+from .record_reader import RecordReader
 
 __all__ = [
     "commit_at_time",
@@ -23,27 +22,23 @@ __all__ = [
     "previous_record",
 ]
 
-# Commit pages stand a few pages apart when commits are small: a walk reads that many at once.
-READ_AHEAD_PAGES = 16
 
-
-def commit_of_id(page_file: PageFile, tip: CommitRecord, commit_id: int) -> CommitRecord | None:
+def commit_of_id(reader: RecordReader, tip: CommitRecord, commit_id: int) -> CommitRecord | None:
     """The record that gave `commit_id`, or None if no commit up to `tip` has it. O(log n) page reads."""
-    found = first_commit_from(page_file, tip, commit_id)
+    found = first_commit_from(reader, tip, commit_id)
     return found if found is not None and found.commit_id == commit_id else None
 
 
 def first_commit_from(
-    page_file: PageFile, tip: CommitRecord, commit_id: int
+    reader: RecordReader, tip: CommitRecord, commit_id: int
 ) -> CommitRecord | None:
     """The oldest commit whose id is not below `commit_id`; None: there is none. O(log n) page reads."""
-    return _descend(page_file, tip, lambda record: record.commit_id >= commit_id, commit_id)
+    return _descend(reader, tip, lambda record: record.commit_id >= commit_id, commit_id)
 
 
-def commit_at_time(page_file: PageFile, tip: CommitRecord, time_ns: int) -> CommitRecord | None:
+def commit_at_time(reader: RecordReader, tip: CommitRecord, time_ns: int) -> CommitRecord | None:
     """The newest commit whose time is not after `time_ns`; None: all are later. O(log² n) page reads."""
-    reader = RangeReader(page_file)
-    later = _descend(page_file, tip, lambda record: record.time_ns > time_ns, None)
+    later = _descend(reader, tip, lambda record: record.time_ns > time_ns, None)
     if later is None:
         return giver_of(reader, tip)
     if later.previous_page == 0:
@@ -52,7 +47,7 @@ def commit_at_time(page_file: PageFile, tip: CommitRecord, time_ns: int) -> Comm
 
 
 def _descend(
-    page_file: PageFile,
+    reader: RecordReader,
     tip: CommitRecord,
     wanted: Callable[[CommitRecord], bool],
     commit_id: int | None,
@@ -61,7 +56,6 @@ def _descend(
 
     With `commit_id`, pointers that lead below it are known without being read.
     """
-    reader = RangeReader(page_file)
     record = giver_of(reader, tip)
     if not wanted(record):
         return None
@@ -87,20 +81,20 @@ def _descend(
             record = older
 
 
-def giver_of(reader: RangeReader, record: CommitRecord) -> CommitRecord:
+def giver_of(reader: RecordReader, record: CommitRecord) -> CommitRecord:
     """The record that gave the id of `record`: itself, unless it is administrative or a gap."""
     while not record.gives_id:
         record = previous_record(reader, record)
     return record
 
 
-def previous_record(reader: RangeReader, record: CommitRecord) -> CommitRecord:
+def previous_record(reader: RecordReader, record: CommitRecord) -> CommitRecord:
     """The predecessor, which `record` names by page and nonce."""
     previous = reader.read_commit(record.previous_page)
     if previous.nonce != record.previous_nonce:
         raise CorruptionError(
             "another record than its successor names",
-            path=reader.file.path,
+            path=reader.path,
             page=record.previous_page,
             expected=record.previous_nonce,
             found=previous.nonce,
@@ -108,9 +102,8 @@ def previous_record(reader: RangeReader, record: CommitRecord) -> CommitRecord:
     return previous
 
 
-def commits_before(page_file: PageFile, tip: CommitRecord) -> Iterator[CommitRecord]:
+def commits_before(reader: RecordReader, tip: CommitRecord) -> Iterator[CommitRecord]:
     """Every commit from `tip` down to the empty state, the newest first."""
-    reader = RangeReader(page_file)
     record = tip
     while True:
         if record.gives_id:
@@ -121,21 +114,20 @@ def commits_before(page_file: PageFile, tip: CommitRecord) -> Iterator[CommitRec
 
 
 def commits_after(
-    page_file: PageFile, first: CommitRecord, tip: CommitRecord
+    reader: RecordReader, first: CommitRecord, tip: CommitRecord
 ) -> Iterator[CommitRecord]:
     """Every commit from `first` up to `tip`, the oldest first."""
-    reader = RangeReader(page_file)
     record = first
     while True:
         if record.gives_id:
             yield record
         if record.sequence >= tip.sequence:
             return
-        following = reader.read_commit(record.end_page, READ_AHEAD_PAGES)
+        following = reader.read_commit(record.end_page)
         if following.sequence != record.sequence + 1:
             raise CorruptionError(
                 "records do not follow each other",
-                path=page_file.path,
+                path=reader.path,
                 page=record.end_page,
                 expected=record.sequence + 1,
                 found=following.sequence,

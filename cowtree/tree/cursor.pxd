@@ -22,7 +22,7 @@ cdef class TreeSource:
     cdef object source_path(self)              # for messages
 
 cdef int raise_status(object path, uint64_t page, int status) except -1
-cdef bytes value_bytes(const TreeView* view, const Entry* entry, object path)
+cdef bytes value_bytes(const TreeView* view, const Entry* entry, bint trusted, object path)
 cdef bytes guarded_value(const TreeView* view, const Entry* entry, object path)
 cdef object run_buffer(object pinned, const TreeView* view, const Entry* entry, object path)
 cdef bytes entry_key(const uint8_t* page, uint32_t size, const Entry* entry)
@@ -44,6 +44,7 @@ cdef class LeafWalk:
     cdef uint32_t size
     cdef uint32_t count
     cdef int64_t slot                  # -1: not positioned
+    cdef bint trusted                  # the leaf is a private page: its references may be to memory
     cdef uint64_t version
 
     cdef int repin(self) except -1

@@ -92,15 +92,20 @@ cdef int check_run(void* argument) noexcept nogil:
     return 0
 
 
-cdef const uint8_t* run_value(const TreeView* view, const Entry* entry, uint64_t* size, object path) except NULL:
-    """Where the value of a run entry lies, verified. Borrowed from the view's pin."""
+cdef const uint8_t* run_value(
+    const TreeView* view, const Entry* entry, bint trusted, uint64_t* size, object path
+) except NULL:
+    """Where the value of a run entry lies, verified. Borrowed from the view's pin.
+
+    `trusted`: the entry was in a private page, so that a reference to memory is one of ours.
+    """
     cdef uint64_t page = load64(entry.value)
     cdef DirtyRun* run
     cdef RunRequest request
     cdef int status
     cdef const uint8_t* high
     size[0] = load64(entry.value + 16)
-    if page & DIRTY:
+    if page & DIRTY and trusted:
         run = <DirtyRun*>dirty_page(page)
         if run.number == 0:
             return run.data
@@ -118,7 +123,7 @@ cdef const uint8_t* run_value(const TreeView* view, const Entry* entry, uint64_t
     return view.space.base + (page << view.space.shift) + RUN_HEADER_SIZE
 
 
-cdef bytes value_bytes(const TreeView* view, const Entry* entry, object path):
+cdef bytes value_bytes(const TreeView* view, const Entry* entry, bint trusted, object path):
     """A copy of an entry's value. The entry lies in private memory; a run's bytes are copied under the guard."""
     cdef uint64_t size = entry.value_size
     cdef const uint8_t* data
@@ -128,7 +133,7 @@ cdef bytes value_bytes(const TreeView* view, const Entry* entry, object path):
         return PyBytes_FromStringAndSize(<const char*>entry.value, <Py_ssize_t>size)
     if entry.kind != ENTRY_RUN or size != 24:
         raise CorruptionError("an entry of unknown kind", path=path)
-    data = run_value(view, entry, &size, path)
+    data = run_value(view, entry, trusted, &size, path)
     value = PyBytes_FromStringAndSize(NULL, <Py_ssize_t>size)
     status = guarded_copy(
         PyBytes_AS_STRING(value), data, size,
@@ -166,7 +171,7 @@ cdef object run_buffer(object pinned, const TreeView* view, const Entry* entry, 
     """The value of a run as an exporter of its mapped bytes; `pinned` keeps them mapped."""
     cdef ValueBuffer exporter = ValueBuffer.__new__(ValueBuffer)
     cdef uint64_t size = 0
-    exporter.data = run_value(view, entry, &size, path)
+    exporter.data = run_value(view, entry, False, &size, path)
     exporter.size = <Py_ssize_t>size
     exporter.pinned = pinned
     return exporter
@@ -273,6 +278,7 @@ cdef class LeafWalk:
         if status == FOUND:
             self.size = request.size
             self.count = entry_count(self.leaf)
+            self.trusted = request.at.dirty
             self.slot = self.path.slots[0]
             if self.slot >= self.count:
                 raise_status(self.source.source_path(), request.at.number, DAMAGED)
@@ -288,7 +294,7 @@ cdef class LeafWalk:
         cdef Entry entry
         if leaf_entry(self.leaf, self.size, slot, &entry) < 0:
             raise_status(self.source.source_path(), self.path.pages[0], DAMAGED)
-        return value_bytes(&self.view, &entry, self.source.source_path())
+        return value_bytes(&self.view, &entry, self.trusted, self.source.source_path())
 
 
 cdef RangeIterator range_iterator(
@@ -371,13 +377,13 @@ cdef class RangeIterator(LeafWalk):
             if self.mode == MODE_KEYS:
                 return key
             if self.mode == MODE_VALUES:
-                return value_bytes(&self.view, &entry, self.source.source_path())
-            return key, value_bytes(&self.view, &entry, self.source.source_path())
+                return value_bytes(&self.view, &entry, self.trusted, self.source.source_path())
+            return key, value_bytes(&self.view, &entry, self.trusted, self.source.source_path())
         if self.mode == MODE_KEYS:
             return entry_key(self.leaf, self.size, &entry)
         if self.mode == MODE_VALUES:
-            return value_bytes(&self.view, &entry, None)
-        return entry_key(self.leaf, self.size, &entry), value_bytes(&self.view, &entry, None)
+            return value_bytes(&self.view, &entry, self.trusted, None)
+        return entry_key(self.leaf, self.size, &entry), value_bytes(&self.view, &entry, self.trusted, None)
 
     cdef int load_first(self) except -1:
         """Position on the first entry of the range."""

@@ -1,0 +1,52 @@
+"""What changed: one difference, and the feed that resumes where it stopped."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+__all__ = ["Change", "Changes"]
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One entry that differs between two states."""
+
+    tree: str | None
+    """Name of its tree; None: the default tree."""
+    key: bytes
+    kind: Literal["added", "removed", "changed"]
+    old: bytes | None
+    """The value before; None if it was added (or with `values=False`)."""
+    new: bytes | None
+    """The value after; None if it was removed (or with `values=False`)."""
+
+
+class Changes:
+    """The changes from one commit up to the commit that was the newest when this was made. Made by `Database.changes`.
+
+    Iterating gives `Change`s tree by tree, the default tree first, in key order; each iteration starts anew. It costs
+    what changed, and memory for one change.
+    """
+
+    def __init__(self, since: int, until: int, begin: Callable[[], Iterator[Change]]) -> None:
+        self._position = since
+        self._until = until
+        self._begin = begin
+
+    @property
+    def position(self) -> int:
+        """What to store and to pass as `since`: the commit up to which everything was given.
+
+        Before an iteration has come to its end this is where it began, so that a consumer that is interrupted gets the
+        same changes again rather than losing some.
+        """
+        return self._position
+
+    def __iter__(self) -> Iterator[Change]:
+        yield from self._begin()
+        self._position = self._until
+
+    def __repr__(self) -> str:
+        return f"<cowtree.Changes from commit {self._position} to {self._until}>"
