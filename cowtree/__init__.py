@@ -6,7 +6,8 @@ Layers, each importing only those above it in this list:
     pages/                                 what a tree page's bytes mean
     storage/                               where pages live: file, mapping, append, sync, lock, recovery
     tree/                                  how pages form a B-tree: search, edit, cursor
-    views, stats, catalogue, history, feed values: views, numbers, records of the catalogue, commits, changes
+    views, codecs/                         ranges to iterate; what the bytes of keys and values mean
+    stats, catalogue, history, feed        values: numbers, records of the catalogue, commits, changes
     reader                                 the read methods that all handles share
     engine, registry                       who writes, what is published; one engine per file and process
     states, differences                    the named trees and tags of a commit; what two of them differ in

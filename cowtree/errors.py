@@ -123,7 +123,46 @@ class CodecError(Error):
 
 
 class DecodeError(CodecError, ValueError):
-    """Stored bytes are not what the codec writes."""
+    """Stored bytes are not what the codec writes.
+
+    Attributes: `tree` (its name; None: the default tree), `key` (the raw key, of the value too; or None), `codec` (the
+    name of the codec).
+    """
+
+    def __init__(
+        self,
+        reason: str,
+        *,
+        tree: str | None = None,
+        key: bytes | None = None,
+        codec: str = "",
+    ) -> None:
+        self.reason = reason
+        self.tree = tree
+        self.key = key
+        self.codec = codec
+        text = f"not {codec}: {reason}" if codec else reason
+        if key is not None:
+            text = f"key {_shortened(key)}: {text}"
+        if tree is not None:
+            text = f"tree {tree!r}: {text}"
+        super().__init__(text)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (_decode_error, (self.reason, self.tree, self.key, self.codec))
+
+
+def _decode_error(reason: str, tree: str | None, key: bytes | None, codec: str) -> DecodeError:
+    return DecodeError(reason, tree=tree, key=key, codec=codec)
+
+
+_SHOWN_SIZE = 40  # bytes of a key in a message
+
+
+def _shortened(key: bytes) -> str:
+    if len(key) <= _SHOWN_SIZE:
+        return repr(key)
+    return f"{key[:_SHOWN_SIZE]!r}... ({len(key)} bytes)"
 
 
 class KeyTooLargeError(Error, ValueError):

@@ -20,7 +20,7 @@ LAYERS = [
     ["errors", "options", "layout", "checksum"],
     ["pages", "storage"],
     ["tree"],
-    ["views", "stats", "catalogue", "history", "feed"],
+    ["views", "codecs", "stats", "catalogue", "history", "feed"],
     ["reader"],
     ["engine", "registry"],
     ["states"],

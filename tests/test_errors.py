@@ -58,6 +58,23 @@ def test_corruption_error_tells_where_and_what_and_pickles() -> None:
         assert "7" in str(same)
 
 
+def test_decode_error_tells_the_tree_the_key_and_the_codec_and_pickles() -> None:
+    error = cowtree.DecodeError("cut short", tree="users", key=b"\xff\0", codec="text")
+    for same in (error, pickle.loads(pickle.dumps(error))):
+        assert isinstance(same, cowtree.CodecError)
+        assert (same.tree, same.key, same.codec) == ("users", b"\xff\0", "text")
+        for part in ("'users'", repr(b"\xff\0"), "text", "cut short"):
+            assert part in str(same)
+
+
+def test_decode_error_needs_only_a_reason_and_shows_a_long_key_in_part() -> None:
+    bare = cowtree.DecodeError("cut short")
+    assert (bare.tree, bare.key, bare.codec, str(bare)) == (None, None, "", "cut short")
+    long = cowtree.DecodeError("cut short", key=b"k" * 1000)
+    assert long.key == b"k" * 1000
+    assert "1000 bytes" in str(long) and len(str(long)) < 200
+
+
 # Wrong types.
 
 
