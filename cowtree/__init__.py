@@ -8,6 +8,7 @@ Layers, each importing only those above it in this list:
     tree/                                  how pages form a B-tree: search, edit, cursor
     views, codecs/                         ranges to iterate; what the bytes of keys and values mean
     stats, catalogue, history, feed        values: numbers, records of the catalogue, commits, changes
+    tree_codecs                            the codecs of a handle, and those that a tree records
     reader                                 the read methods that all handles share
     engine, registry                       who writes, what is published; one engine per file and process
     states, differences                    the named trees and tags of a commit; what two of them differ in

@@ -14,6 +14,7 @@ from cowtree.tree.cursor cimport TreeSource
 from cowtree.tree.editor cimport Editor, Tree
 from cowtree.tree.search cimport Path
 from cowtree.tree.view cimport TreeView
+from cowtree.tree_codecs cimport TreeCodecs
 
 
 cdef class Workspace:
@@ -38,6 +39,8 @@ cdef class WriteTree(TreeSource):
     cdef bint dropped
     cdef bint touched                      # its record must be written
     cdef bytes record                      # as found in the catalogue
+    cdef bytes key_codec                   # names; empty: bytes
+    cdef bytes value_codec
     cdef uint64_t entries_before
 
 
@@ -56,12 +59,17 @@ cdef class Changes:
     cdef bint changed                      # an entry: a commit with an id follows
     cdef bint administrative               # a tag or setting
     cdef bint restored                     # a tree of an older commit has taken a tree's place
+    cdef bint default_loaded               # the default tree's codecs were looked up
     cdef set own_tags                      # names of tags that will point at the commit being made
     cdef uint64_t write_memory
     cdef uint64_t commit_id                # being made
     cdef list savepoints
 
     cdef WriteTree make_tree(self, str name, const TreeReference* reference)
+    cdef int set_record(self, WriteTree tree, bytes record) except -1
+    cdef int agree_codecs(self, WriteTree tree, TreeCodecs codecs) except -1
+    cdef int use_codecs(self, WriteTree tree, TreeCodecs codecs) except -1
+    cdef bytes catalogue_record(self, bytes key)
     cdef bint matches(self, WriteTree tree, int found, Path* path, object expect) except -1
     cdef uint64_t rank(self, WriteTree tree, bytes key) except? 0xFFFFFFFFFFFFFFFF
     cdef int reach_written(self) except -1

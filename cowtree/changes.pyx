@@ -15,6 +15,7 @@ from cowtree.layout cimport (
 )
 from cowtree.pages.leaf cimport ABSENT, FOUND, Entry, leaf_entry
 from cowtree.states cimport tree_record_reference
+from cowtree.tree_codecs cimport TreeCodecs, record_codecs
 from cowtree.storage.commit_record cimport TreeReference
 from cowtree.storage.fault_guard cimport guarded
 from cowtree.storage.file_lock cimport fork_generation
@@ -30,7 +31,8 @@ from cowtree.tree.search cimport Path, find_path, rank_of
 from cowtree.tree.update cimport store_entry
 from cowtree.tree.view cimport DIRTY, PageView, TreeView, view_page, view_root
 
-from cowtree.states import TREE_RECORD
+from cowtree.catalogue import TREE
+from cowtree.tree_codecs import TREE_RECORD
 from cowtree.errors import KeyTooLargeError, TransactionError, ValueTooLargeError
 from cowtree.options import DEFAULT, VALUE_SIZE_MAX, as_bytes, wrong_type
 
@@ -108,6 +110,7 @@ cdef class Changes:
         tree.tree.changed = False
         tree.entries_before = reference.entries
         tree.exists = True
+        tree.key_codec = tree.value_codec = b""
         return tree
 
     cdef int check(self) except -1:
@@ -142,9 +145,43 @@ cdef class Changes:
             tree_record_reference(record, &reference)
         tree = self.make_tree(name, &reference)
         tree.exists = record is not None
-        tree.record = record
+        self.set_record(tree, record)
         self.trees[name] = tree
         return tree
+
+    cdef int set_record(self, WriteTree tree, bytes record) except -1:
+        """What the catalogue says of the tree."""
+        tree.record = record
+        tree.key_codec, tree.value_codec = record_codecs(record)
+        return 0
+
+    cdef int agree_codecs(self, WriteTree tree, TreeCodecs codecs) except -1:
+        """CodecError if the tree has other codecs, as this session sees it."""
+        if tree.name is None and not self.default_loaded:
+            self.set_record(tree, self.catalogue_record(TREE))
+            self.default_loaded = True
+        return codecs.agree(tree.key_codec, tree.value_codec)
+
+    cdef int use_codecs(self, WriteTree tree, TreeCodecs codecs) except -1:
+        """A write through a typed handle is about to come: CodecError, or its names go into the tree's record.
+
+        The record is written if an entry changes.
+        """
+        self.agree_codecs(tree, codecs)
+        if codecs.key_name and not tree.key_codec:
+            tree.key_codec = codecs.key_name
+        if codecs.value_name and not tree.value_codec:
+            tree.value_codec = codecs.value_name
+        return 0
+
+    cdef bytes catalogue_record(self, bytes key):
+        """A record of the catalogue as this session has it, or None."""
+        cdef Path path
+        if self.find(
+            self.catalogue, <const uint8_t*>PyBytes_AS_STRING(key), <uint32_t>PyBytes_GET_SIZE(key), &path
+        ) != FOUND:
+            return None
+        return self.value_of(self.catalogue, &path)
 
     # -- entries ------------------------------------------------------------------------------------------------------
 
@@ -352,6 +389,7 @@ cdef class Changes:
             return False
         self.after_change(tree, clear_tree(&self.work.editor, &tree.tree))
         tree.dropped = True
+        self.set_record(tree, None)
         return True
 
     cdef int rename(self, str old, str new) except -1:
@@ -368,6 +406,9 @@ cdef class Changes:
             raise ValueError(f"there is a tree named {new!r} already")
         target.tree = source.tree
         target.record = source.record
+        target.key_codec = source.key_codec
+        target.value_codec = source.value_codec
+        self.set_record(source, None)
         source.tree.root = 0
         source.tree.entries = 0
         source.tree.pages = 0
@@ -388,8 +429,9 @@ cdef class Changes:
         for tree in [self.default_tree, self.catalogue, *self.trees.values()]:
             state.append(saved_tree(tree))
         self.savepoints.append((
-            state, (self.changed, self.administrative, self.restored, set(self.own_tags)), editor.seal, editor.retired_count, editor.replaced_count,
-            editor.epoch + 1, self.work.writer.next_page if self.writing else 0,
+            state, (self.changed, self.administrative, self.restored, self.default_loaded, set(self.own_tags)),
+            editor.seal, editor.retired_count, editor.replaced_count, editor.epoch + 1,
+            self.work.writer.next_page if self.writing else 0,
         ))
         seal_epoch(editor)
         return len(self.savepoints)
@@ -413,7 +455,7 @@ cdef class Changes:
             arena_free_since(&editor.arena, epoch)
             editor.last_leaf = NULL
             editor.version += 1
-            self.changed, self.administrative, self.restored, self.own_tags = changed
+            self.changed, self.administrative, self.restored, self.default_loaded, self.own_tags = changed
             # What was spilled since then is garbage in the commit's range (D4): retire it, page by page or run.
             if self.writing:
                 first = next_page if next_page else self.base.end + 1
@@ -497,32 +539,30 @@ cdef bytes catalogue_key(str name, uint32_t page_size):
 
 
 cdef bytes tree_record(WriteTree tree, uint64_t commit_id):
-    """FORMAT §3.3; creation id and codec names are kept."""
-    created, flags, key_codec, value_codec = commit_id, 0, b"", b""
+    """FORMAT §3.3; the creation id is kept. The default tree's has its codec names only: its root is in the commit."""
+    created, flags, root, entries, pages, level = commit_id, 0, 0, 0, 0, 0
     if tree.record is not None:
         fields = TREE_RECORD.unpack_from(tree.record)
         created = fields[8]
         flags = fields[2]
-        names = tree.record[TREE_RECORD.size:]
-        key_codec = names[:fields[3]]
-        value_codec = names[fields[3]:fields[3] + fields[4]]
+    if tree.name is not None:
+        root, entries, pages, level = tree.tree.root, tree.tree.entries, tree.tree.pages, tree.tree.level
     return TREE_RECORD.pack(
-        1, tree.tree.level, flags, len(key_codec), len(value_codec), tree.tree.root, tree.tree.entries,
-        tree.tree.pages, created,
-    ) + key_codec + value_codec
+        1, level, flags, len(tree.key_codec), len(tree.value_codec), root, entries, pages, created
+    ) + tree.key_codec + tree.value_codec
 
 
 cdef tuple saved_tree(WriteTree tree):
     return (
         tree.tree.root, tree.tree.entries, tree.tree.pages, tree.tree.level, tree.tree.offset, tree.tree.changed,
-        tree.exists, tree.dropped, tree.touched,
+        tree.exists, tree.dropped, tree.touched, tree.record, tree.key_codec, tree.value_codec,
     )
 
 
 cdef int restore_tree(WriteTree tree, tuple saved) except -1:
     (
         tree.tree.root, tree.tree.entries, tree.tree.pages, tree.tree.level, tree.tree.offset, tree.tree.changed,
-        tree.exists, tree.dropped, tree.touched,
+        tree.exists, tree.dropped, tree.touched, tree.record, tree.key_codec, tree.value_codec,
     ) = saved
     return 0
 

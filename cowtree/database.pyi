@@ -2,10 +2,12 @@
 
 import os
 from collections.abc import Callable, Iterator
-from typing import Self
+from typing import Generic, Self, overload
 
 from _typeshed import ReadableBuffer
+from typing_extensions import TypeVar
 
+from cowtree.codecs import Codec, KeyCodec
 from cowtree.feed import Change, Changes
 from cowtree.history import At, Commit
 from cowtree.options import All, Default
@@ -14,7 +16,12 @@ from cowtree.stats import Report, Stats
 from cowtree.transaction import Transaction
 from cowtree.writer import Writer
 
-class Database(Writer):
+_K = TypeVar("_K", default=bytes)
+_V = TypeVar("_V", default=bytes)
+_KeyIn = TypeVar("_KeyIn", default=_K, contravariant=True)
+_ValueIn = TypeVar("_ValueIn", default=_V, contravariant=True)
+
+class Database(Writer[bytes, bytes, ReadableBuffer, ReadableBuffer]):
     """An open database. Thread-safe; several handles of one file in a process share one engine."""
 
     readonly: bool
@@ -47,7 +54,7 @@ class Database(Writer):
     def untag(self, name: str) -> None: ...
     def tags(self) -> dict[str, int]: ...
     def restore(self, at: At) -> int: ...
-    def diff(
+    def diff(  # pyright: ignore[reportIncompatibleMethodOverride]
         self,
         old: At,
         new: At | None = None,
@@ -57,7 +64,7 @@ class Database(Writer):
         stop: ReadableBuffer | None = None,
         prefix: ReadableBuffer | None = None,
         values: bool = True,
-    ) -> Iterator[Change]: ...
+    ) -> Iterator[Change[bytes, bytes]]: ...
     def changes(
         self,
         since: At,
@@ -68,7 +75,18 @@ class Database(Writer):
         prefix: ReadableBuffer | None = None,
         values: bool = True,
     ) -> Changes: ...
-    def tree(self, name: str | None) -> DatabaseTree: ...
+    @overload
+    def tree(self, name: str | None) -> Writer[bytes, bytes, ReadableBuffer, ReadableBuffer]: ...
+    @overload
+    def tree(self, name: str | None, *, key: KeyCodec[_K], value: Codec[_V]) -> Writer[_K, _V]: ...
+    @overload
+    def tree(
+        self, name: str | None, *, key: KeyCodec[_K], value: None = None
+    ) -> Writer[_K, bytes, _K, ReadableBuffer]: ...
+    @overload
+    def tree(
+        self, name: str | None, *, key: None = None, value: Codec[_V]
+    ) -> Writer[bytes, _V, ReadableBuffer, _V]: ...
     def trees(self) -> list[str]: ...
     def sync(self) -> None: ...
     def stats(self) -> Stats: ...
@@ -89,7 +107,7 @@ class Database(Writer):
     def __enter__(self) -> Self: ...
     def __exit__(self, *exception: object) -> None: ...
 
-class DatabaseTree(Writer):
+class DatabaseTree(Writer[_K, _V, _KeyIn, _ValueIn], Generic[_K, _V, _KeyIn, _ValueIn]):
     """A named tree of a database: reads see the newest commit, each write is a commit of its own."""
 
     name: str | None
@@ -98,10 +116,10 @@ class DatabaseTree(Writer):
         self,
         older: At,
         *,
-        start: ReadableBuffer | None = None,
-        stop: ReadableBuffer | None = None,
-        prefix: ReadableBuffer | None = None,
+        start: _KeyIn | None = None,
+        stop: _KeyIn | None = None,
+        prefix: _KeyIn | None = None,
         values: bool = True,
-    ) -> Iterator[Change]: ...
+    ) -> Iterator[Change[_K, _V]]: ...
 
 def check_page_size(page_size: object) -> None: ...

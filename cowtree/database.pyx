@@ -9,10 +9,11 @@ from cowtree.engine cimport CommitState, Engine
 from cowtree.layout cimport key_size_max
 from cowtree.session cimport Session, WriteTree, begin_session, tag_record
 from cowtree.snapshot cimport state_at, take_snapshot
-from cowtree.states cimport fill_named, tags_of, tree_names
+from cowtree.states cimport fill_named, named_record, tags_of, tree_count, tree_names
 from cowtree.storage.file_lock cimport fork_generation
 from cowtree.transaction cimport Transaction, make_transaction
 from cowtree.tree.view cimport TreeView
+from cowtree.tree_codecs cimport make_codecs
 from cowtree.writer cimport Writer
 
 from cowtree import registry
@@ -246,13 +247,21 @@ cdef class Database(Writer):
             lambda: state_changes(old, newest, self, tree, low, high, bool(values)),
         )
 
-    def tree(self, name):
-        """A named tree (None: the default tree). It exists from its first write; a missing one reads as empty."""
+    def tree(self, name, *, key=None, value=None):
+        """A named tree (None: the default tree). It exists from its first write; a missing one reads as empty.
+
+        `key`, `value`: codecs (`cowtree.codecs`), which the tree records at its first write through them; then others
+        are a CodecError. Without a codec keys or values are read and written as bytes.
+        """
         cdef DatabaseTree tree = DatabaseTree.__new__(DatabaseTree)
+        cdef TreeView view
         check_name(name)
         self.check_open()
         tree.owner = self
         tree.name = name
+        tree.codecs = make_codecs(name, key, value)
+        if tree.codecs is not None:
+            tree.pin(&view)
         return tree
 
     def trees(self):
@@ -275,7 +284,7 @@ cdef class Database(Writer):
             commit_id=record.commit_id,
             entries=record.entries,
             depth=state.default_tree.level + 1 if state.default_tree.root else 0,
-            trees=state.catalogue.entries if state.catalogue.root else 0,
+            trees=tree_count(state, self.handle_path),
             page_size=page_size,
             file_bytes=file_bytes,
             live_bytes=live,
@@ -366,6 +375,8 @@ cdef class DatabaseTree(Writer):
         cdef Engine engine = self.owner.live()
         cdef CommitState state = engine.newest()
         fill_named(state, self.name, view, self.owner.handle_path)
+        if self.codecs is not None:
+            self.codecs.agree_with_record(named_record(state, self.name, self.owner.handle_path))
         return state
 
     cdef int check_open(self) except -1:
@@ -378,14 +389,19 @@ cdef class DatabaseTree(Writer):
         return self.owner.enter()
 
     cdef WriteTree target(self, Session session):
-        return session.default_tree if self.name is None else session.tree_named(self.name)
+        cdef WriteTree tree = session.default_tree if self.name is None else session.tree_named(self.name)
+        if self.codecs is not None:
+            session.use_codecs(tree, self.codecs)
+        return tree
 
     cdef int leave(self, Session session, bint ok) except -1:
         return self.owner.leave(session, ok)
 
     def diff(self, older, *, start=None, stop=None, prefix=None, values=True):
         """What changed in this tree since an older commit: see `Database.diff`."""
-        return self.owner.diff(older, tree=self.name, start=start, stop=stop, prefix=prefix, values=values)
+        low, high = self.bounds(start, stop, prefix)
+        changes = self.owner.diff(older, tree=self.name, start=low, stop=high, values=values)
+        return changes if self.codecs is None else self.codecs.given_changes(changes)
 
     cdef bint batches(self):
         return True

@@ -4,22 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Generic, Literal, TypeVar
 
 __all__ = ["Change", "Changes"]
 
+K = TypeVar("K")
+V = TypeVar("V")
+
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class Change(Generic[K, V]):
     """One entry that differs between two states."""
 
     tree: str | None
     """Name of its tree; None: the default tree."""
-    key: bytes
+    key: K
     kind: Literal["added", "removed", "changed"]
-    old: bytes | None
+    old: V | None
     """The value before; None if it was added (or with `values=False`)."""
-    new: bytes | None
+    new: V | None
     """The value after; None if it was removed (or with `values=False`)."""
 
 
@@ -30,7 +33,9 @@ class Changes:
     what changed, and memory for one change.
     """
 
-    def __init__(self, since: int, until: int, begin: Callable[[], Iterator[Change]]) -> None:
+    def __init__(
+        self, since: int, until: int, begin: Callable[[], Iterator[Change[bytes, bytes]]]
+    ) -> None:
         self._position = since
         self._until = until
         self._begin = begin
@@ -44,7 +49,7 @@ class Changes:
         """
         return self._position
 
-    def __iter__(self) -> Iterator[Change]:
+    def __iter__(self) -> Iterator[Change[bytes, bytes]]:
         yield from self._begin()
         self._position = self._until
 

@@ -3,6 +3,7 @@
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
 from cowtree.tree.cursor cimport TreeSource
+from cowtree.tree_codecs cimport TreeCodecs
 from cowtree.tree.view cimport PageView, TreeView
 
 cdef enum:
@@ -20,7 +21,14 @@ cdef struct Lookup:
 
 
 cdef class Reader(TreeSource):
+    cdef TreeCodecs codecs                 # None: keys and values are bytes as they are
+
     cdef object lookup(self, object key, object default, bint required)
+    cdef object typed_lookup(self, object key, object default, bint required)
+    cdef bytes key_bytes(self, object key)
+    cdef object given(self, object item)
+    cdef object given_value(self, bytes value, bytes key)
+    cdef tuple prefix_bounds(self, object prefix)
     cdef tuple bounds(self, object start, object stop, object prefix)
     cdef uint64_t rank_in(self, const TreeView* view, bytes key, bint* found) except? 0xFFFFFFFFFFFFFFFF
     cdef tuple span(self, object start, object stop, object prefix, bint include_start, bint include_stop)

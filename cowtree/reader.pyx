@@ -2,6 +2,9 @@
 """Reading: see `reader.pxd` and the contract of `Reader` in the stub."""
 
 import operator
+import types
+
+cimport cython
 
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
@@ -17,6 +20,7 @@ from cowtree.tree.cursor cimport (
 )
 from cowtree.tree.search cimport rank_of, tree_find
 from cowtree.tree.view cimport PageView, TreeView
+from cowtree.tree_codecs cimport TreeCodecs
 
 from cowtree.options import as_bytes, wrong_type
 from cowtree.views import ItemsView, KeysView, ValuesView, prefix_end
@@ -104,24 +108,52 @@ cdef class Reader(TreeSource):
             return default
         raise_status(self.source_path(), request.at.number, status)
 
+    cdef object typed_lookup(self, object key, object default, bint required):
+        cdef bytes raw = self.codecs.encode_key(key)
+        found = self.lookup(raw, MISSING, False)
+        if found is not MISSING:
+            return self.codecs.decode_value(found, raw)
+        if required:
+            raise KeyError(key)
+        return default
+
+    cdef bytes key_bytes(self, object key):
+        return as_bytes(key, "key") if self.codecs is None else self.codecs.encode_key(key)
+
+    cdef object given(self, object item):
+        """A raw (key, value) or None as the caller gets it."""
+        return item if item is None or self.codecs is None else self.codecs.decode_item(item)
+
+    cdef object given_value(self, bytes value, bytes key):
+        return value if self.codecs is None else self.codecs.decode_value(value, key)
+
     def __getitem__(self, key):
+        if self.codecs is not None:
+            return self.typed_lookup(key, None, True)
         return self.lookup(key, None, True)
 
     def get(self, key, default=None):
         """The value of `key`, copied out as bytes, or `default`."""
+        if self.codecs is not None:
+            return self.typed_lookup(key, default, False)
         return self.lookup(key, default, False)
 
     def __contains__(self, key):
+        if self.codecs is not None:
+            return self.lookup(self.codecs.encode_key(key), MISSING, False) is not MISSING
         return self.lookup(key, MISSING, False) is not MISSING
 
     def get_many(self, keys, default=None):
         """The values of many keys, in their order, all from one commit."""
         cdef FixedSource fixed
         if self.changing:
-            return [self.lookup(key, default, False) for key in keys]
+            return [self.get(key, default) for key in keys]
         fixed = FixedSource.__new__(FixedSource)
         fixed.pinned = self.pin(&fixed.view)
         fixed.path = self.source_path()
+        if self.codecs is not None:
+            fixed.codecs = self.codecs
+            return [fixed.typed_lookup(key, default, False) for key in keys]
         return [fixed.lookup(key, default, False) for key in keys]
 
     def __len__(self):
@@ -133,10 +165,10 @@ cdef class Reader(TreeSource):
         return len(self) > 0
 
     def __iter__(self):
-        return range_iterator(self, MODE_KEYS, None, None, True, False, False)
+        return self._iterate(MODE_KEYS, None, None, True, False, False)
 
     def __reversed__(self):
-        return range_iterator(self, MODE_KEYS, None, None, True, False, True)
+        return self._iterate(MODE_KEYS, None, None, True, False, True)
 
     def __eq__(self, other):
         """Lengths first, then entry by entry. O(n)."""
@@ -145,41 +177,49 @@ cdef class Reader(TreeSource):
         if isinstance(other, Reader):
             if len(self) != len(other):
                 return False
-            ours = range_iterator(self, MODE_ITEMS, None, None, True, False, False)
-            theirs = range_iterator(other, MODE_ITEMS, None, None, True, False, False)
+            # Two trees with other key codecs have no key in common but by chance of equality: objects are compared.
+            ours = self._iterate(MODE_ITEMS, None, None, True, False, False)
+            theirs = other._iterate(MODE_ITEMS, None, None, True, False, False)
             return all(map(operator.eq, ours, theirs))
         if not hasattr(other, "keys") or not hasattr(other, "__getitem__"):
             return NotImplemented
         if len(self) != len(other):
             return False
-        for key, value in range_iterator(self, MODE_ITEMS, None, None, True, False, False):
+        for key, value in self._iterate(MODE_ITEMS, None, None, True, False, False):
             if key not in other or other[key] != value:
                 return False
         return True
 
     __hash__ = None
+    __class_getitem__ = classmethod(types.GenericAlias)
 
     cdef tuple bounds(self, object start, object stop, object prefix):
         """(start, stop) as bytes or None, cut to the prefix."""
-        cdef bytes low = None if start is None else as_bytes(start, "key")
-        cdef bytes high = None if stop is None else as_bytes(stop, "key")
+        cdef bytes low = None if start is None else self.key_bytes(start)
+        cdef bytes high = None if stop is None else self.key_bytes(stop)
         if prefix is not None:
-            prefix = as_bytes(prefix, "key")
-            end = prefix_end(prefix)
-            if low is None or low < prefix:
-                low = prefix
+            begin, end = self.prefix_bounds(prefix)
+            if low is None or low < begin:
+                low = begin
             if end is not None and (high is None or high > end):
                 high = end
         return low, high
+
+    cdef tuple prefix_bounds(self, object prefix):
+        """(first key, key behind the last or None) of what begins with a prefix."""
+        if self.codecs is not None:
+            return self.codecs.prefix(prefix)
+        raw = as_bytes(prefix, "key")
+        return raw, prefix_end(raw)
 
     cdef tuple span(self, object start, object stop, object prefix, bint include_start, bint include_stop):
         """(start, stop, include start, include stop) of an iteration; a bound that the prefix sets is its own."""
         cdef bytes low, high
         low, high = self.bounds(start, stop, prefix)
         if prefix is not None:
-            if start is None or as_bytes(start, "key") < low:
+            if start is None or self.key_bytes(start) < low:
                 include_start = True
-            if stop is None or high != as_bytes(stop, "key"):
+            if stop is None or high != self.key_bytes(stop):
                 include_stop = False
         return low, high, include_start, include_stop
 
@@ -197,7 +237,16 @@ cdef class Reader(TreeSource):
 
     def _iterate(self, int mode, bytes start, bytes stop, bint include_start, bint include_stop, bint reverse):
         """What views are made of: mode 0 keys, 1 values, 2 items."""
-        return range_iterator(self, mode, start, stop, include_start, include_stop, reverse)
+        if self.codecs is None:
+            return range_iterator(self, mode, start, stop, include_start, include_stop, reverse)
+        if mode == MODE_KEYS:
+            return self.codecs.given_keys(range_iterator(self, mode, start, stop, include_start, include_stop, reverse))
+        raw = range_iterator(self, MODE_ITEMS, start, stop, include_start, include_stop, reverse)
+        return self.codecs.given_items(raw) if mode == MODE_ITEMS else self.codecs.given_values(raw)
+
+    def _key_bytes(self, key):
+        """The bytes of a key, which order as keys do."""
+        return self.key_bytes(key)
 
     def _positions(self, bytes start, bytes stop, bint include_start, bint include_stop):
         """(first index, index behind the last) of a range. O(log n)."""
@@ -228,11 +277,15 @@ cdef class Reader(TreeSource):
         fixed.pinned = self.pin(&fixed.view)
         fixed.path = self.source_path()
         fixed.owner = self
+        fixed.codecs = self.codecs
         return fixed
 
     def _slice(self, int mode, uint64_t index, uint64_t count, bint reverse):
         """`count` keys, values or items from position `index` on, backwards if `reverse`. O(log n + count)."""
-        cdef RangeIterator iterator = range_iterator(self, mode, None, None, True, False, reverse)
+        cdef bint typed_values = self.codecs is not None and mode != MODE_KEYS
+        cdef RangeIterator iterator = range_iterator(
+            self, MODE_ITEMS if typed_values else mode, None, None, True, False, reverse
+        )
         cdef list result = []
         if count == 0:
             return result
@@ -243,7 +296,11 @@ cdef class Reader(TreeSource):
             result.append(entry)
             if <uint64_t>len(result) == count:
                 break
-        return result
+        if self.codecs is None:
+            return result
+        if mode == MODE_KEYS:
+            return list(self.codecs.given_keys(result))
+        return list(self.codecs.given_items(result) if mode == MODE_ITEMS else self.codecs.given_values(result))
 
     cdef uint64_t rank_in(self, const TreeView* view, bytes key, bint* found) except? 0xFFFFFFFFFFFFFFFF:
         cdef RankRequest request
@@ -263,7 +320,7 @@ cdef class Reader(TreeSource):
         """Number of keys below `key`. O(log n)."""
         cdef TreeView view
         cdef bint found
-        cdef bytes target = as_bytes(key, "key")
+        cdef bytes target = self.key_bytes(key)
         _pinned = self.pin(&view)
         return self.rank_in(&view, target, &found) if view.root else 0
 
@@ -291,29 +348,29 @@ cdef class Reader(TreeSource):
         """The first (key, value) of a range, or None."""
         cdef bytes low, high
         low, high = self.bounds(start, stop, prefix)
-        return next(range_iterator(self, MODE_ITEMS, low, high, True, False, False), None)
+        return self.given(next(range_iterator(self, MODE_ITEMS, low, high, True, False, False), None))
 
     def last(self, start=None, stop=None, *, prefix=None):
         """The last (key, value) of a range, or None."""
         cdef bytes low, high
         low, high = self.bounds(start, stop, prefix)
-        return next(range_iterator(self, MODE_ITEMS, low, high, True, False, True), None)
+        return self.given(next(range_iterator(self, MODE_ITEMS, low, high, True, False, True), None))
 
     def floor(self, key):
         """The last (key, value) not above `key`, or None."""
-        return next(range_iterator(self, MODE_ITEMS, None, as_bytes(key, "key"), True, True, True), None)
+        return self.given(next(range_iterator(self, MODE_ITEMS, None, self.key_bytes(key), True, True, True), None))
 
     def ceiling(self, key):
         """The first (key, value) not below `key`, or None."""
-        return next(range_iterator(self, MODE_ITEMS, as_bytes(key, "key"), None, True, False, False), None)
+        return self.given(next(range_iterator(self, MODE_ITEMS, self.key_bytes(key), None, True, False, False), None))
 
     def lower(self, key):
         """The last (key, value) below `key`, or None."""
-        return next(range_iterator(self, MODE_ITEMS, None, as_bytes(key, "key"), True, False, True), None)
+        return self.given(next(range_iterator(self, MODE_ITEMS, None, self.key_bytes(key), True, False, True), None))
 
     def higher(self, key):
         """The first (key, value) above `key`, or None."""
-        return next(range_iterator(self, MODE_ITEMS, as_bytes(key, "key"), None, False, False, False), None)
+        return self.given(next(range_iterator(self, MODE_ITEMS, self.key_bytes(key), None, False, False, False), None))
 
     def split(self, n, start=None, stop=None, *, prefix=None):
         """At most n - 1 existing keys that cut a range into nearly equal parts. O(n log entries)."""
@@ -340,7 +397,7 @@ cdef class Reader(TreeSource):
         """
         cdef TreeView view
         cdef Lookup request
-        cdef bytes target = as_bytes(key, "key")
+        cdef bytes target = self.key_bytes(key)
         cdef int status = ABSENT
         cdef Entry entry
         if self.changing:
@@ -366,12 +423,43 @@ cdef class Reader(TreeSource):
         entry.value = request.value
         return memoryview(run_buffer(pinned, &view, &entry, self.source_path()))
 
+    def diff(self, older, **options):
+        """What changed since another commit: see the handles."""
+        raise TypeError(f"a {type(self).__name__} has no history")
+
     def cursor(self):
         """A `Cursor`, not positioned yet."""
-        return Cursor(self._pin() if not self.changing else self)
+        source = self if self.changing else self._pin()
+        return Cursor(source) if self.codecs is None else TypedCursor(source, self.codecs)
 
     def __reduce__(self):
         raise TypeError(f"a {type(self).__name__} cannot be pickled")
+
+
+@cython.final
+cdef class TypedCursor(Cursor):
+    """A cursor over a typed tree."""
+
+    cdef TreeCodecs codecs
+
+    def __init__(self, TreeSource source not None, TreeCodecs codecs not None):
+        Cursor.__init__(self, source)
+        self.codecs = codecs
+
+    def seek(self, key) -> bool:
+        """Move to the first entry whose key is not below `key`."""
+        return Cursor.seek(self, self.codecs.encode_key(key))
+
+    @property
+    def key(self):
+        """The key it stands on."""
+        self.require()
+        return self.codecs.decode_key(self.current)
+
+    @property
+    def value(self):
+        """The value it stands on; KeyError if that entry was deleted meanwhile."""
+        return self.codecs.decode_value(self.value_bytes(), self.current)
 
 
 MISSING = object()

@@ -14,7 +14,6 @@ cdef class Session(Changes):
     cdef uint64_t named_pages              # of all named trees, when something was restored
 
     cdef uint64_t commit(self, bint durable, bytes note) except? 0xFFFFFFFFFFFFFFFF
-    cdef bytes catalogue_record(self, bytes key)
     cdef int set_catalogue(self, bytes key, bytes record) except -1
     cdef int tag_own(self, bytes key) except -1
     cdef int write_tags(self) except -1
@@ -23,6 +22,7 @@ cdef class Session(Changes):
     cdef int replace_tree(self, WriteTree tree, const TreeReference* reference, uint32_t offset) except -1
     cdef uint64_t pages_of_trees(self) except? 0
     cdef int write_trees(self) except -1
+    cdef int write_default_codecs(self) except -1
     cdef CommitState write_record(self, bint durable, bytes note)
     cdef int rollback(self) except -1
     cdef int end(self) except -1

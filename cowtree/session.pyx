@@ -25,7 +25,8 @@ from cowtree.storage.commit_record cimport (
 from cowtree.storage.file_lock cimport fork_generation
 from cowtree.storage.range_writer cimport RangeWriter
 from cowtree.storage.retired_list cimport RetiredEncoder, RetiredItem
-from cowtree.states cimport catalogue_value, tree_record_reference
+from cowtree.states cimport catalogue_value, named_record, tree_record_reference
+from cowtree.tree_codecs cimport record_codecs
 from cowtree.tree.cursor cimport MODE_VALUES, TreeSource, raise_status, range_iterator
 from cowtree.tree.dirty_pages cimport arena_clear
 from cowtree.tree.editor cimport Editor, Tree, editor_begin, own_root
@@ -123,15 +124,6 @@ cdef class Session(Changes):
 
     # -- tags, settings, restores -------------------------------------------------------------------------------------
 
-    cdef bytes catalogue_record(self, bytes key):
-        """A record of the catalogue as this session has it, or None."""
-        cdef Path path
-        if self.find(
-            self.catalogue, <const uint8_t*>PyBytes_AS_STRING(key), <uint32_t>PyBytes_GET_SIZE(key), &path
-        ) != FOUND:
-            return None
-        return self.value_of(self.catalogue, &path)
-
     cdef int set_catalogue(self, bytes key, bytes record) except -1:
         """Store a record that is no tree's in the catalogue (None: take it out). Makes no commit id by itself."""
         cdef bint changed = self.changed
@@ -203,6 +195,8 @@ cdef class Session(Changes):
             names.add(tree)
         if tree is ALL or tree is None:
             self.replace_tree(self.default_tree, &old.record.fields.default_tree, old.default_tree.offset)
+            self.set_record(self.default_tree, named_record(old, None, self.engine.path))
+            self.default_loaded = True
         for name in names:
             target = self.tree_named(name)
             record = catalogue_value(old, catalogue_key(name, self.engine.file.page_size), self.engine.path)
@@ -211,7 +205,7 @@ cdef class Session(Changes):
             elif target.record != record or target.touched:
                 tree_record_reference(record, &reference)
                 self.replace_tree(target, &reference, 0)
-                target.record = record
+                self.set_record(target, record)
         return 0
 
     cdef int replace_tree(self, WriteTree tree, const TreeReference* reference, uint32_t offset) except -1:
@@ -265,6 +259,8 @@ cdef class Session(Changes):
                 <uint32_t>PyBytes_GET_SIZE(key), <const uint8_t*>PyBytes_AS_STRING(record),
                 <uint64_t>PyBytes_GET_SIZE(record),
             )
+        if self.default_loaded and self.default_tree.touched:
+            self.write_default_codecs()
         if self.restored:
             self.named_pages = self.pages_of_trees()
         flush_tree(editor, &self.catalogue.tree, self.work.writer)
@@ -273,6 +269,16 @@ cdef class Session(Changes):
             raise_status(self.engine.path, editor.failed_page, editor.status)
         if self.default_tree.tree.root & DIRTY:
             flush_children(editor, &self.default_tree.tree, self.work.writer)
+        return 0
+
+    cdef int write_default_codecs(self) except -1:
+        """The default tree has no tree record but for its codecs' names."""
+        cdef bytes old = self.catalogue_record(TREE)
+        cdef bytes new = None
+        if self.default_tree.key_codec or self.default_tree.value_codec:
+            new = tree_record(self.default_tree, self.commit_id)
+        if record_codecs(old) != record_codecs(new):
+            self.set_catalogue(TREE, new)
         return 0
 
     cdef CommitState write_record(self, bint durable, bytes note):

@@ -2,16 +2,23 @@
 
 from collections.abc import Iterator
 from datetime import datetime
-from typing import Self
+from typing import Generic, Self, overload
 
 from _typeshed import ReadableBuffer
+from typing_extensions import TypeVar
 
+from cowtree.codecs import Codec, KeyCodec
 from cowtree.feed import Change
 from cowtree.history import At
 from cowtree.options import All
 from cowtree.reader import Reader
 
-class Snapshot(Reader):
+_K = TypeVar("_K", default=bytes)
+_V = TypeVar("_V", default=bytes)
+_KeyIn = TypeVar("_KeyIn", default=_K, contravariant=True)
+_ValueIn = TypeVar("_ValueIn", default=_V, contravariant=True)
+
+class Snapshot(Reader[bytes, bytes, ReadableBuffer, ReadableBuffer]):
     """One commit of a database, stable for ever, shareable between threads, readable in a forked child.
 
     It pins its pages until it is closed or collected. Made by `Database.snapshot`.
@@ -33,14 +40,29 @@ class Snapshot(Reader):
         stop: ReadableBuffer | None = None,
         prefix: ReadableBuffer | None = None,
         values: bool = True,
-    ) -> Iterator[Change]: ...
-    def tree(self, name: str | None) -> SnapshotTree: ...
+    ) -> Iterator[Change[bytes, bytes]]: ...
+    @overload
+    def tree(
+        self, name: str | None
+    ) -> SnapshotTree[bytes, bytes, ReadableBuffer, ReadableBuffer]: ...
+    @overload
+    def tree(
+        self, name: str | None, *, key: KeyCodec[_K], value: Codec[_V]
+    ) -> SnapshotTree[_K, _V]: ...
+    @overload
+    def tree(
+        self, name: str | None, *, key: KeyCodec[_K], value: None = None
+    ) -> SnapshotTree[_K, bytes, _K, ReadableBuffer]: ...
+    @overload
+    def tree(
+        self, name: str | None, *, key: None = None, value: Codec[_V]
+    ) -> SnapshotTree[bytes, _V, ReadableBuffer, _V]: ...
     def trees(self) -> list[str]: ...
     def close(self) -> None: ...
     def __enter__(self) -> Self: ...
     def __exit__(self, *exception: object) -> None: ...
 
-class SnapshotTree(Reader):
+class SnapshotTree(Reader[_K, _V, _KeyIn, _ValueIn], Generic[_K, _V, _KeyIn, _ValueIn]):
     """A tree of a snapshot; read-only."""
 
     name: str | None
@@ -49,10 +71,10 @@ class SnapshotTree(Reader):
         self,
         older: At,
         *,
-        start: ReadableBuffer | None = None,
-        stop: ReadableBuffer | None = None,
-        prefix: ReadableBuffer | None = None,
+        start: _KeyIn | None = None,
+        stop: _KeyIn | None = None,
+        prefix: _KeyIn | None = None,
         values: bool = True,
-    ) -> Iterator[Change]: ...
+    ) -> Iterator[Change[_K, _V]]: ...
 
 def check_name(name: object) -> None: ...

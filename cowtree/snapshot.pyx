@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from cowtree.differences cimport state_changes
 from cowtree.engine cimport CommitState, Engine
 from cowtree.reader cimport Reader
-from cowtree.states cimport catalogue_value, fill_named, tree_names
+from cowtree.states cimport catalogue_value, fill_named, named_record, tree_names
 from cowtree.tree.view cimport TreeView
+from cowtree.tree_codecs cimport make_codecs
 
 from cowtree.catalogue import TAG, unpack_tag
 from cowtree.errors import ClosedError, SnapshotGoneError
@@ -115,14 +116,17 @@ cdef class Snapshot(Reader):
             state_at(self.engine, newest, older), self.state, self, tree, low, high, bool(values)
         )
 
-    def tree(self, name):
-        """A named tree of this commit (None: the default tree)."""
+    def tree(self, name, *, key=None, value=None):
+        """A named tree of this commit (None: the default tree). `key`, `value`: codecs, as in `Database.tree`."""
         cdef SnapshotTree tree = SnapshotTree.__new__(SnapshotTree)
         check_name(name)
         self.check_open()
         tree.owner = self
         tree.name = name
         fill_named(self.state, name, &tree.view, self.engine.path)
+        tree.codecs = make_codecs(name, key, value)
+        if tree.codecs is not None:
+            tree.codecs.agree_with_record(named_record(self.state, name, self.engine.path))
         return tree
 
     def trees(self):
@@ -174,7 +178,9 @@ cdef class SnapshotTree(Reader):
 
     def diff(self, older, *, start=None, stop=None, prefix=None, values=True):
         """What changed in this tree from another commit to this one: see `Database.diff`."""
-        return self.owner.diff(older, tree=self.name, start=start, stop=stop, prefix=prefix, values=values)
+        low, high = self.bounds(start, stop, prefix)
+        changes = self.owner.diff(older, tree=self.name, start=low, stop=high, values=values)
+        return changes if self.codecs is None else self.codecs.given_changes(changes)
 
     def __repr__(self):
         return f"<cowtree.SnapshotTree {self.name!r} of {self.owner!r}>"

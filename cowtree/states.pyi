@@ -1,14 +1,11 @@
 """The named trees and tags of a commit, read from its catalogue."""
 
-import struct
 from collections.abc import Iterator
 from typing import Any
 
 from cowtree.engine import CommitState
 from cowtree.storage.commit_record import CommitRecord
 from cowtree.storage.record_reader import RecordReader
-
-TREE_RECORD: struct.Struct
 
 def catalogue_records(state: CommitState) -> Iterator[tuple[str, tuple[Any, ...]]]: ...
 def record_giving(reader: RecordReader, record: CommitRecord) -> CommitRecord: ...

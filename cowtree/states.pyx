@@ -1,8 +1,7 @@
 # cython: language_level=3, autotestdict=False, auto_pickle=False, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False, nonecheck=True
 """What a commit's catalogue says (FORMAT §3.3): its named trees and its tags. See `states.pxd`."""
 
-import struct
-
+from libc.stdint cimport uint64_t
 from libc.string cimport memset
 
 from cowtree.engine cimport CommitState
@@ -13,9 +12,7 @@ from cowtree.tree.view cimport TreeView
 
 from cowtree.catalogue import TAG, TREE, unpack_tag
 from cowtree.storage.chain import giver_of
-
-# Version, level, flags, codec name sizes, root, entries, pages, creation id, zero.
-TREE_RECORD = struct.Struct("<BBHHHQQQQ8x")
+from cowtree.tree_codecs import TREE_RECORD
 
 
 cdef object tree_record_view(bytes record, TreeView* view):
@@ -54,11 +51,7 @@ cdef int fill_named(CommitState state, str name, TreeView* view, object path) ex
         return 0
     view[0] = state.catalogue
     view.offset = 0
-    if name in state.named:
-        record = state.named[name]
-    else:
-        record = catalogue_of(state, path).get(b"\x01" + name.encode())
-        state.named[name] = record
+    record = named_record(state, name, path)
     if record is None:
         view.root = 0
         view.entries = 0
@@ -67,9 +60,24 @@ cdef int fill_named(CommitState state, str name, TreeView* view, object path) ex
     return 0
 
 
+cdef bytes named_record(CommitState state, str name, object path):
+    """A tree's record in a commit's catalogue, or None; of the default tree (None) the one that holds its codecs."""
+    cdef bytes record
+    if name in state.named:
+        return state.named[name]
+    record = catalogue_of(state, path).get(TREE if name is None else TREE + name.encode())
+    state.named[name] = record
+    return record
+
+
 cdef list tree_names(CommitState state, object path):
     """Names of all trees of a commit, in byte order."""
     return [key[1:].decode() for key in catalogue_of(state, path).keys(TREE, TAG, inclusive=(False, False))]
+
+
+cdef uint64_t tree_count(CommitState state, object path) except? 0:
+    """How many named trees a commit has. O(log n)."""
+    return catalogue_of(state, path).count(TREE + b"\0", TAG)
 
 
 cdef object catalogue_value(CommitState state, bytes key, object path):

@@ -16,6 +16,8 @@ cdef class TransactionTree(Writer):
     cdef Transaction owner
     cdef readonly object name
 
+    cdef WriteTree named(self, Session session)
+
 
 cdef class Savepoint:
     cdef Transaction owner

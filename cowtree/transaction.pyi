@@ -1,16 +1,23 @@
 """Transactions, their trees, savepoints."""
 
 from collections.abc import Iterator
-from typing import Self
+from typing import Generic, Self, overload
 
 from _typeshed import ReadableBuffer
+from typing_extensions import TypeVar
 
+from cowtree.codecs import Codec, KeyCodec
 from cowtree.feed import Change
 from cowtree.history import At
 from cowtree.options import All
 from cowtree.writer import Writer
 
-class Transaction(Writer):
+_K = TypeVar("_K", default=bytes)
+_V = TypeVar("_V", default=bytes)
+_KeyIn = TypeVar("_KeyIn", default=_K, contravariant=True)
+_ValueIn = TypeVar("_ValueIn", default=_V, contravariant=True)
+
+class Transaction(Writer[bytes, bytes, ReadableBuffer, ReadableBuffer]):
     """One writer's changes: all of them become a commit, or none.
 
     Begun by `Database.transaction`; bound to no thread; its calls are serialised. It ends by `commit`, `rollback`,
@@ -23,7 +30,18 @@ class Transaction(Writer):
     def commit(self) -> int: ...
     def rollback(self) -> None: ...
     def savepoint(self) -> Savepoint: ...
-    def tree(self, name: str | None) -> TransactionTree: ...
+    @overload
+    def tree(self, name: str | None) -> Writer[bytes, bytes, ReadableBuffer, ReadableBuffer]: ...
+    @overload
+    def tree(self, name: str | None, *, key: KeyCodec[_K], value: Codec[_V]) -> Writer[_K, _V]: ...
+    @overload
+    def tree(
+        self, name: str | None, *, key: KeyCodec[_K], value: None = None
+    ) -> Writer[_K, bytes, _K, ReadableBuffer]: ...
+    @overload
+    def tree(
+        self, name: str | None, *, key: None = None, value: Codec[_V]
+    ) -> Writer[bytes, _V, ReadableBuffer, _V]: ...
     def trees(self) -> list[str]: ...
     def drop(self, name: str) -> bool: ...
     def rename(self, old: str, new: str) -> None: ...
@@ -38,12 +56,12 @@ class Transaction(Writer):
         stop: ReadableBuffer | None = None,
         prefix: ReadableBuffer | None = None,
         values: bool = True,
-    ) -> Iterator[Change]: ...
+    ) -> Iterator[Change[bytes, bytes]]: ...
     def __enter__(self) -> Self: ...
     def __exit__(self, kind: object, error: object, traceback: object) -> None: ...
     def __del__(self) -> None: ...
 
-class TransactionTree(Writer):
+class TransactionTree(Writer[_K, _V, _KeyIn, _ValueIn], Generic[_K, _V, _KeyIn, _ValueIn]):
     """A tree inside a transaction."""
 
     name: str | None
@@ -52,11 +70,11 @@ class TransactionTree(Writer):
         self,
         older: At,
         *,
-        start: ReadableBuffer | None = None,
-        stop: ReadableBuffer | None = None,
-        prefix: ReadableBuffer | None = None,
+        start: _KeyIn | None = None,
+        stop: _KeyIn | None = None,
+        prefix: _KeyIn | None = None,
         values: bool = True,
-    ) -> Iterator[Change]: ...
+    ) -> Iterator[Change[_K, _V]]: ...
 
 class Savepoint:
     """Leaving its `with` by an exception, or `rollback`, undoes what was done since it was made."""

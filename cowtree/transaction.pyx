@@ -17,6 +17,7 @@ from cowtree.session cimport Session, WriteTree
 from cowtree.storage.file_lock cimport fork_generation
 from cowtree.tree.cursor cimport MODE_KEYS, range_iterator
 from cowtree.tree.view cimport TreeView
+from cowtree.tree_codecs cimport make_codecs
 from cowtree.writer cimport Writer
 
 from cowtree.catalogue import check_tag_name, tag_key
@@ -91,8 +92,11 @@ cdef class Transaction(Writer):
         savepoint.open = True
         return savepoint
 
-    def tree(self, name):
-        """A named tree of this transaction (None: the default tree); it exists from its first write."""
+    def tree(self, name, *, key=None, value=None):
+        """A named tree of this transaction (None: the default tree); it exists from its first write.
+
+        `key`, `value`: codecs, as in `Database.tree`.
+        """
         cdef TransactionTree tree = TransactionTree.__new__(TransactionTree)
         check_name(name)
         self.session.check()
@@ -101,6 +105,9 @@ cdef class Transaction(Writer):
         tree.owner = self
         tree.name = name
         tree.changing = True
+        tree.codecs = make_codecs(name, key, value)
+        if tree.codecs is not None:
+            self.session.agree_codecs(tree.named(self.session), tree.codecs)
         return tree
 
     def trees(self):
@@ -236,11 +243,21 @@ cdef class TransactionTree(Writer):
         return self.owner.session
 
     cdef WriteTree target(self, Session session):
+        cdef WriteTree tree = self.named(session)
+        if self.codecs is not None:
+            session.use_codecs(tree, self.codecs)
+        return tree
+
+    cdef WriteTree named(self, Session session):
         return session.default_tree if self.name is None else session.tree_named(self.name)
 
     cdef object pin(self, TreeView* view):
+        cdef WriteTree tree
         self.owner.session.check()
-        return self.target(self.owner.session).pin(view)
+        tree = self.named(self.owner.session)
+        if self.codecs is not None:
+            self.owner.session.agree_codecs(tree, self.codecs)
+        return tree.pin(view)
 
     cdef uint64_t version(self) noexcept:
         return self.owner.session.default_tree.version()
@@ -253,7 +270,9 @@ cdef class TransactionTree(Writer):
 
     def diff(self, older, *, start=None, stop=None, prefix=None, values=True):
         """What changed in this tree from a commit to this transaction: see `Database.diff`."""
-        return self.owner.diff(older, tree=self.name, start=start, stop=stop, prefix=prefix, values=values)
+        low, high = self.bounds(start, stop, prefix)
+        changes = self.owner.diff(older, tree=self.name, start=low, stop=high, values=values)
+        return changes if self.codecs is None else self.codecs.given_changes(changes)
 
     def __repr__(self):
         return f"<cowtree.TransactionTree {self.name!r} of {self.owner!r}>"

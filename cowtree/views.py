@@ -7,11 +7,15 @@ from collections.abc import ItemsView as ItemsViewABC
 from collections.abc import Iterator
 from collections.abc import KeysView as KeysViewABC
 from collections.abc import ValuesView as ValuesViewABC
-from typing import Any
+from typing import Any, TypeVar
 
 __all__ = ["ItemsView", "KeysView", "ValuesView", "prefix_end"]
 
 
+K = TypeVar("K")
+V = TypeVar("V")
+
+_MISSING = object()
 _NO_SLOTS: tuple[str, ...] = ()
 _SLOTS = ("_include_start", "_include_stop", "_reader", "_reverse", "_start", "_stop")
 
@@ -114,8 +118,11 @@ class _RangeView:
             return False
         return key in self._reader
 
-    def _holds(self, key: Any) -> bool:
+    def _holds(self, item: Any) -> bool:
         """Does the range of this view hold the key?"""
+        if self._start is None and self._stop is None:
+            return True
+        key = self._reader._key_bytes(item)
         if self._start is not None and (
             key < self._start or (key == self._start and not self._include_start)
         ):
@@ -125,7 +132,7 @@ class _RangeView:
         )
 
 
-class KeysView(_RangeView, KeysViewABC[bytes]):
+class KeysView(_RangeView, KeysViewABC[K]):
     """Keys of a range; a set."""
 
     __slots__ = _SLOTS
@@ -136,7 +143,7 @@ class KeysView(_RangeView, KeysViewABC[bytes]):
         return set(it)
 
 
-class ValuesView(_RangeView, ValuesViewABC[bytes]):
+class ValuesView(_RangeView, ValuesViewABC[V]):
     """Values of a range of keys."""
 
     __slots__ = _SLOTS
@@ -146,7 +153,7 @@ class ValuesView(_RangeView, ValuesViewABC[bytes]):
         return any(found == value for found in self)
 
 
-class ItemsView(_RangeView, ItemsViewABC[bytes, bytes]):
+class ItemsView(_RangeView, ItemsViewABC[K, V]):
     """(key, value) pairs of a range; a set."""
 
     __slots__ = _SLOTS
@@ -162,5 +169,5 @@ class ItemsView(_RangeView, ItemsViewABC[bytes, bytes]):
         key, value = item
         if not self._holds(key):
             return False
-        found = self._reader.get(key)
-        return found is not None and bool(found == value)
+        found = self._reader.get(key, _MISSING)
+        return found is not _MISSING and bool(found == value)

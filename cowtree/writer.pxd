@@ -9,4 +9,7 @@ cdef class Writer(Reader):
     cdef WriteTree target(self, Session session)           # the tree in it that this handle means
     cdef int leave(self, Session session, bint ok) except -1
     cdef bint batches(self)                                # may `load` commit in between?
+    cdef object value_bytes(self, object value)
+    cdef object raw_pairs(self, object pairs)
+    cdef int store_all(self, object pairs) except -1
     cdef int store_pairs(self, Session session, object pairs) except -1

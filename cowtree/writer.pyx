@@ -40,7 +40,12 @@ cdef class Writer(Reader):
         `overwrite=False`: only a new key. `expect=x`: only if the stored bytes are x now (None: no such key).
         """
         cdef bint stored
-        cdef Session session = self.enter()
+        cdef Session session
+        if self.codecs is not None:
+            key = self.codecs.encode_key(key)
+            value = self.codecs.encode_value(value)
+            expect = self.expected(expect)
+        session = self.enter()
         try:
             stored = session.put(self.target(session), key, value, overwrite, expect)
         except BaseException:
@@ -49,8 +54,23 @@ cdef class Writer(Reader):
         self.leave(session, True)
         return stored
 
+    cdef object value_bytes(self, object value):
+        return value if self.codecs is None else self.codecs.encode_value(value)
+
+    def expected(self, expect):
+        """The bytes that `expect=` means; DEFAULT and None mean themselves."""
+        return expect if expect is DEFAULT or expect is None else self.value_bytes(expect)
+
+    cdef object raw_pairs(self, object pairs):
+        """An iterator over encoded (key, value) of a mapping or an iterable of pairs."""
+        return pairs_of(pairs) if self.codecs is None else self.codecs.taken_pairs(pairs_of(pairs))
+
     def __setitem__(self, key, value):
-        cdef Session session = self.enter()
+        cdef Session session
+        if self.codecs is not None:
+            key = self.codecs.encode_key(key)
+            value = self.codecs.encode_value(value)
+        session = self.enter()
         try:
             session.put(self.target(session), key, value, True, DEFAULT)
         except BaseException:
@@ -61,7 +81,11 @@ cdef class Writer(Reader):
     def delete(self, key, *, expect=DEFAULT):
         """Take an entry out; True if it was there (and, with `expect`, had that value)."""
         cdef bint deleted
-        cdef Session session = self.enter()
+        cdef Session session
+        if self.codecs is not None:
+            key = self.codecs.encode_key(key)
+            expect = self.expected(expect)
+        session = self.enter()
         try:
             deleted = session.delete(self.target(session), key, expect)
         except BaseException:
@@ -76,21 +100,23 @@ cdef class Writer(Reader):
 
     def replace(self, key, value):
         """Store a value and return the one it replaces, or None."""
-        return self._exchange(key, value, True)
+        found = self._exchange(self.key_bytes(key), self.value_bytes(value), True)
+        return None if found is MISSING else found
 
     def setdefault(self, key, default=None):
         """The value of `key`; stores `default` (which must be bytes) first if the key is missing."""
         found = self.get(key, MISSING)
         if found is not MISSING:
             return found
-        found = self._exchange(key, default, False)
-        return as_bytes(default, "value") if found is None else found
+        found = self._exchange(self.key_bytes(key), self.value_bytes(default), False)
+        if found is not MISSING:
+            return found
+        return as_bytes(default, "value") if self.codecs is None or self.codecs.value is None else default
 
-    def _exchange(self, key, value, bint overwrite):
-        """The present value or None; stores `value` if there is none, or if `overwrite`."""
-        cdef bytes name = as_bytes(key, "key")
-        cdef bytes old = None
+    def _exchange(self, bytes name, value, bint overwrite):
+        """The present value or MISSING; stores `value` if there is none, or if `overwrite`."""
         cdef Session session
+        old = MISSING
         cdef WriteTree tree
         cdef Path path
         session = self.enter()
@@ -100,8 +126,8 @@ cdef class Writer(Reader):
             if session.find(
                 tree, <const uint8_t*>PyBytes_AS_STRING(name), <uint32_t>min(PyBytes_GET_SIZE(name), 65537), &path
             ) == FOUND:
-                old = session.value_of(tree, &path)
-            if old is None or overwrite:
+                old = self.given_value(session.value_of(tree, &path), name)
+            if old is MISSING or overwrite:
                 session.put(tree, name, value, True, DEFAULT)
         except BaseException:
             self.leave(session, False)
@@ -111,9 +137,9 @@ cdef class Writer(Reader):
 
     def pop(self, key, default=MISSING):
         """Take an entry out and return its value; `default`, if given, for a missing key, else KeyError."""
-        cdef bytes name = as_bytes(key, "key")
-        cdef bytes old = None
+        cdef bytes name = self.key_bytes(key)
         cdef Session session
+        old = MISSING
         cdef WriteTree tree
         cdef Path path
         session = self.enter()
@@ -123,13 +149,13 @@ cdef class Writer(Reader):
             if session.find(
                 tree, <const uint8_t*>PyBytes_AS_STRING(name), <uint32_t>min(PyBytes_GET_SIZE(name), 65537), &path
             ) == FOUND:
-                old = session.value_of(tree, &path)
+                old = self.given_value(session.value_of(tree, &path), name)
                 session.delete(tree, name, DEFAULT)
         except BaseException:
             self.leave(session, False)
             raise
         self.leave(session, True)
-        if old is not None:
+        if old is not MISSING:
             return old
         if default is MISSING:
             raise KeyError(key)
@@ -145,6 +171,7 @@ cdef class Writer(Reader):
             tree = self.target(session)
             item = session.end_item(tree, bool(last))
             if item is not None:
+                found = self.given(item)           # before anything changes: it may not decode
                 session.delete(tree, item[0], DEFAULT)
         except BaseException:
             self.leave(session, False)
@@ -152,7 +179,7 @@ cdef class Writer(Reader):
         self.leave(session, True)
         if item is None:
             raise KeyError("the tree is empty")
-        return item
+        return found
 
     def clear(self):
         """Take every entry out. O(1) in what is stored."""
@@ -182,6 +209,10 @@ cdef class Writer(Reader):
 
     def update(self, pairs=(), /):
         """Store the pairs of a mapping or an iterable; all of them or, on an error, none."""
+        self.store_all(self.raw_pairs(pairs))
+
+    cdef int store_all(self, object pairs) except -1:
+        """Store encoded pairs: all or none."""
         cdef Session session = self.enter()
         cdef int depth
         try:
@@ -191,7 +222,7 @@ cdef class Writer(Reader):
             self.leave(session, False)
             raise
         try:
-            self.store_pairs(session, pairs_of(pairs))
+            self.store_pairs(session, pairs)
         except BaseException:
             if session.active:
                 session.close_savepoint(depth, False)
@@ -218,11 +249,11 @@ cdef class Writer(Reader):
             if batch < 1:
                 raise ValueError("a batch has at least one entry")
         meter = Meter(progress)
-        source = iter(meter.count(pairs_of(pairs)))
+        source = iter(meter.count(self.raw_pairs(pairs)))
         while True:
             part = source if batch is None else itertools.islice(source, batch)
             before = meter.entries
-            self.update(part)
+            self.store_all(part)
             if batch is None or meter.entries - before < batch:
                 break
         meter.finish()

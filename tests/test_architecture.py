@@ -21,6 +21,7 @@ LAYERS = [
     ["pages", "storage"],
     ["tree"],
     ["views", "codecs", "stats", "catalogue", "history", "feed"],
+    ["tree_codecs"],
     ["reader"],
     ["engine", "registry"],
     ["states"],

@@ -87,3 +87,4 @@ cdef class Cursor(LeafWalk):
     cdef bint land(self, int status) except -1
     cdef bint step(self, bint forward) except -1
     cdef int require(self) except -1
+    cdef bytes value_bytes(self)

@@ -1,7 +1,12 @@
 """Iterators over ranges, and the cursor."""
 
 from collections.abc import Iterator
-from typing import Any, final
+from typing import Any, Generic, final
+
+from typing_extensions import TypeVar
+
+_K = TypeVar("_K", default=bytes)
+_V = TypeVar("_V", default=bytes)
 
 class TreeSource:
     """What gives views of one tree: a snapshot, a database, an open transaction."""
@@ -24,8 +29,7 @@ class ValueBuffer:
 
     def __buffer__(self, flags: int, /) -> memoryview: ...
 
-@final
-class Cursor(LeafWalk):
+class Cursor(LeafWalk, Generic[_K, _V]):
     """A position that moves both ways.
 
     Over a database it sees the commit that was newest when it was made; over a transaction it follows changes and
@@ -40,8 +44,8 @@ class Cursor(LeafWalk):
     def next(self) -> bool: ...
     def prev(self) -> bool: ...
     @property
-    def key(self) -> bytes: ...
+    def key(self) -> _K: ...
     @property
-    def value(self) -> bytes: ...
+    def value(self) -> _V: ...
     @property
-    def item(self) -> tuple[bytes, bytes]: ...
+    def item(self) -> tuple[_K, _V]: ...

@@ -1,6 +1,8 @@
 # cython: language_level=3, autotestdict=False, auto_pickle=False, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False, nonecheck=True
 """Iterators over ranges, and the cursor. See `cursor.pxd`."""
 
+import types
+
 cimport cython
 from cpython.buffer cimport PyBuffer_FillInfo
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
@@ -446,7 +448,6 @@ cdef class RangeIterator(LeafWalk):
         return 0
 
 
-@cython.final
 cdef class Cursor(LeafWalk):
     """A position that moves both ways.
 
@@ -460,6 +461,8 @@ cdef class Cursor(LeafWalk):
         source.check_open()
         self.source = source
         self.repin()
+
+    __class_getitem__ = classmethod(types.GenericAlias)
 
     def __repr__(self):
         if self.current is None:
@@ -533,6 +536,9 @@ cdef class Cursor(LeafWalk):
     @property
     def value(self):
         """The value it stands on; KeyError if that entry was deleted meanwhile."""
+        return self.value_bytes()
+
+    cdef bytes value_bytes(self):
         self.require()
         if self.source.changing and self.version != self.source.version():
             self.repin()
