@@ -13,7 +13,7 @@ from cowtree.states cimport fill_named, named_record, tags_of, tree_count, tree_
 from cowtree.storage.file_lock cimport fork_generation
 from cowtree.transaction cimport Transaction, make_transaction
 from cowtree.tree.view cimport TreeView
-from cowtree.tree_codecs cimport make_codecs
+from cowtree.tree_codecs cimport codec_names, make_codecs
 from cowtree.writer cimport Writer
 
 from cowtree import registry
@@ -263,6 +263,11 @@ cdef class Database(Writer):
         if tree.codecs is not None:
             tree.pin(&view)
         return tree
+
+    def tree_codecs(self, name):
+        """(key codec's name, value codec's name) that a tree records; "": none, its bytes are taken as they are."""
+        check_name(name)
+        return codec_names(named_record(self.live().newest(), name, self.handle_path))
 
     def trees(self):
         """Names of the trees of the newest commit, sorted by their UTF-8 bytes."""

@@ -8,7 +8,7 @@ from cowtree.engine cimport CommitState, Engine
 from cowtree.reader cimport Reader
 from cowtree.states cimport catalogue_value, fill_named, named_record, tree_names
 from cowtree.tree.view cimport TreeView
-from cowtree.tree_codecs cimport make_codecs
+from cowtree.tree_codecs cimport codec_names, make_codecs
 
 from cowtree.catalogue import TAG, unpack_tag
 from cowtree.errors import ClosedError, SnapshotGoneError
@@ -128,6 +128,12 @@ cdef class Snapshot(Reader):
         if tree.codecs is not None:
             tree.codecs.agree_with_record(named_record(self.state, name, self.engine.path))
         return tree
+
+    def tree_codecs(self, name):
+        """(key codec's name, value codec's name) that a tree records; "": none, its bytes are taken as they are."""
+        check_name(name)
+        self.check_open()
+        return codec_names(named_record(self.state, name, self.engine.path))
 
     def trees(self):
         """Names of the trees, sorted by their UTF-8 bytes."""

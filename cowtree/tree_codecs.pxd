@@ -21,3 +21,4 @@ cdef class TreeCodecs:
 
 cdef TreeCodecs make_codecs(str tree, object key, object value)
 cdef tuple record_codecs(bytes record)
+cdef tuple codec_names(bytes record)

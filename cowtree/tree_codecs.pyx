@@ -43,6 +43,12 @@ cdef tuple record_codecs(bytes record):
     return record[TREE_RECORD.size:middle], record[middle:middle + fields[4]]
 
 
+cdef tuple codec_names(bytes record):
+    """The same as str."""
+    key, value = record_codecs(record)
+    return key.decode(), value.decode()
+
+
 cdef class TreeCodecs:
     """See `tree_codecs.pxd`."""
 

@@ -115,6 +115,8 @@ def test_a_tree_records_its_codecs_at_the_first_write(db: cowtree.Database, path
                 handle.tree("t", **options)
         with db.transaction() as txn, pytest.raises(CodecError):
             txn.tree("t", **options)
+    assert db.tree_codecs("t") == db.snapshot().tree_codecs("t") == ("text", "json")
+    assert db.tree_codecs(None) == db.tree_codecs("missing") == ("", "")
     assert db.tree("t")[b"k"] == b"[1]"
     assert db.tree("t", key=Text)["k"] == b"[1]" and db.tree("t", value=Json)[b"k"] == [1]
     db.tree("t")[b"l"] = b"[2]"
