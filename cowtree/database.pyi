@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterator
-from typing import Generic, Self, overload
+from typing import Any, Generic, Self, overload
 
 from _typeshed import ReadableBuffer
 from typing_extensions import TypeVar
@@ -123,4 +123,8 @@ class DatabaseTree(Writer[_K, _V, _KeyIn, _ValueIn], Generic[_K, _V, _KeyIn, _Va
         values: bool = True,
     ) -> Iterator[Change[_K, _V]]: ...
 
+def reopen_database(path: str, options: dict[str, Any]) -> Database: ...
+def reopen_tree(
+    database: Database, name: str | None, key: Any, value: Any
+) -> DatabaseTree[Any, Any]: ...
 def check_page_size(page_size: object) -> None: ...

@@ -27,6 +27,16 @@ from cowtree.stats import Stats
 from cowtree.storage.record_reader import RecordReader
 
 
+def reopen_database(path, options):
+    """What a pickled database becomes: the same file, which must exist, opened with the same options."""
+    return Database(path, create=False, **options)
+
+
+def reopen_tree(database, name, key, value):
+    """What a pickled tree becomes."""
+    return database.tree(name, key=key, value=value)
+
+
 cdef class Database(Writer):
     """An open database. Thread-safe; several handles of one file in a process share one engine.
 
@@ -355,6 +365,17 @@ cdef class Database(Writer):
         """Longest value in bytes."""
         return VALUE_SIZE_MAX
 
+    def __reduce__(self):
+        """As absolute path and options; never creates."""
+        self.check_open()
+        if self.options is None:
+            raise TypeError("a database in memory cannot be pickled: no other process can open it")
+        return reopen_database, (self.handle_path, {
+            "readonly": self.readonly, "mode": self.options["mode"], "sync": bool(self.durable),
+            "timeout": self.timeout, "mmap": self.options["mapped"], "write_memory": self.write_memory,
+            "any_file_system": self.options["any_file_system"],
+        })
+
     def __enter__(self):
         self.check_open()
         return self
@@ -410,6 +431,12 @@ cdef class DatabaseTree(Writer):
 
     cdef bint batches(self):
         return True
+
+    def __reduce__(self):
+        codecs = self.codecs
+        return reopen_tree, (
+            self.owner, self.name, None if codecs is None else codecs.key, None if codecs is None else codecs.value
+        )
 
     def __repr__(self):
         return f"<cowtree.Tree {self.name!r} of {self.owner!r}>"

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 __all__ = ["engine_for", "memory_engine", "release"]
 
 _engines: dict[tuple[int, int, bool], Engine] = {}
-_lock = threading.Lock()
+# Re-entrant: a collection that runs in the middle may release handles.
+_lock = threading.RLock()
 # Zeros written ahead are copied again on these: they gain nothing (D5).
 _COPY_ON_WRITE = frozenset({"btrfs", "zfs", "bcachefs"})
 _REFUSED = frozenset({"nfs", "cifs", "9p", "fuse"})
@@ -31,7 +32,7 @@ def _after_fork() -> None:
     """A child opens engines of its own; what it inherited stays readable through its snapshots."""
     global _engines, _lock
     _engines = {}
-    _lock = threading.Lock()
+    _lock = threading.RLock()
 
 
 os.register_at_fork(after_in_child=_after_fork)
@@ -71,20 +72,24 @@ def engine_for(
             raise IsADirectoryError(
                 errno.EISDIR, f"a database is one file, this is a directory{hint}", path
             )
-        engine = _engines.get((status.st_dev, status.st_ino, False))
-        if engine is None and readonly:
-            engine = _engines.get((status.st_dev, status.st_ino, True))
+        engine = _known(status, readonly)
         if engine is None:
             engine = _open(path, readonly, mapped, any_file_system, trace)
             _engines[status.st_dev, status.st_ino, readonly] = engine
+        engine.handles += 1  # at once: a collection may release the other handles
         if page_size is not None and page_size != engine.file.page_size:
-            if engine.handles == 0:
-                _forget(engine)
+            release(engine)
             raise ValueError(
                 f"{path}: its page size is {engine.file.page_size}, fixed at creation, not {page_size}"
             )
-        engine.handles += 1
         return engine
+
+
+def _known(status: os.stat_result, readonly: bool) -> Engine | None:
+    engine = _engines.get((status.st_dev, status.st_ino, False))
+    if engine is None and readonly:
+        engine = _engines.get((status.st_dev, status.st_ino, True))
+    return engine
 
 
 def _open(path: str, readonly: bool, mapped: bool, any_file_system: bool, trace: object) -> Engine:
@@ -140,10 +145,3 @@ def _forget(engine: Engine) -> None:
         if known is engine:
             del _engines[key]
     engine.shutdown()
-
-
-def shutdown_all() -> None:
-    """At interpreter exit: close cleanly what was left open."""
-    for engine in list(_engines.values()):
-        if not engine.busy:
-            engine.shutdown()

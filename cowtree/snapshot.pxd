@@ -9,7 +9,10 @@ cdef class Snapshot(Reader):
     cdef CommitState state
     cdef Engine engine
     cdef TreeView view
+    cdef bint holds_engine                 # unpickled: it has a handle of the engine of its own
     cdef object __weakref__
+
+    cdef int let_go(self) except -1
 
 
 cdef class SnapshotTree(Reader):

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import datetime
-from typing import Generic, Self, overload
+from typing import Any, Generic, Self, overload
 
 from _typeshed import ReadableBuffer
 from typing_extensions import TypeVar
@@ -78,4 +78,10 @@ class SnapshotTree(Reader[_K, _V, _KeyIn, _ValueIn], Generic[_K, _V, _KeyIn, _Va
         values: bool = True,
     ) -> Iterator[Change[_K, _V]]: ...
 
+def reopen_snapshot(
+    path: str, uuid: bytes, commit_id: int, nonce: int, mapped: bool, any_file_system: bool
+) -> Snapshot: ...
+def reopen_snapshot_tree(
+    snapshot: Snapshot, name: str | None, key: Any, value: Any
+) -> SnapshotTree[Any, Any]: ...
 def check_name(name: object) -> None: ...

@@ -6,10 +6,12 @@ from collections.abc import Mapping
 from cowtree.differences cimport state_changes
 from cowtree.engine cimport CommitState, Engine
 from cowtree.reader cimport Reader
+from cowtree.storage.file_lock cimport fork_generation
 from cowtree.states cimport catalogue_value, fill_named, named_record, tree_names
 from cowtree.tree.view cimport TreeView
 from cowtree.tree_codecs cimport codec_names, make_codecs
 
+from cowtree import registry
 from cowtree.catalogue import TAG, unpack_tag
 from cowtree.errors import ClosedError, SnapshotGoneError
 from cowtree.history import commit_time, record_at, record_of_tag
@@ -58,6 +60,34 @@ cdef CommitState state_at(Engine engine, CommitState newest, object at):
     return engine.state_in(record, newest.space)
 
 
+def reopen_snapshot(path, uuid, commit_id, nonce, mapped, any_file_system):
+    """What a pickled snapshot becomes, in any process: the same commit of the same file, or SnapshotGoneError."""
+    cdef Snapshot snapshot
+    cdef CommitState newest
+    cdef Engine engine = registry.engine_for(
+        path, create=False, readonly=True, mode=0, page_size=None, mapped=mapped, any_file_system=any_file_system
+    )
+    try:
+        newest = engine.newest()
+        if engine.file.uuid != uuid:
+            raise SnapshotGoneError(f"{path}: another database is there now")
+        reader = RecordReader(engine.file, newest.space)
+        record = record_at(reader, newest.record, commit_id)
+        if record.commit_nonce != nonce:
+            raise SnapshotGoneError(f"{path}: its commit {commit_id} is of another past")
+        snapshot = take_snapshot(engine, engine.state_in(record, newest.space))
+    except BaseException:
+        registry.release(engine)
+        raise
+    snapshot.holds_engine = True
+    return snapshot
+
+
+def reopen_snapshot_tree(snapshot, name, key, value):
+    """What a pickled tree of a snapshot becomes."""
+    return snapshot.tree(name, key=key, value=value)
+
+
 cdef class Snapshot(Reader):
     """One commit of a database, stable for ever, shareable between threads.
 
@@ -72,7 +102,18 @@ cdef class Snapshot(Reader):
 
     def __dealloc__(self):
         if self.engine is not None and not self.ended:
-            self.engine.snapshots -= 1
+            try:
+                self.let_go()
+            except Exception:
+                pass
+
+    cdef int let_go(self) except -1:
+        """One snapshot of the engine less."""
+        self.engine.snapshots -= 1
+        if self.holds_engine and fork_generation() == self.engine.fork_mark:
+            self.holds_engine = False
+            registry.release(self.engine)
+        return 0
 
     cdef object pin(self, TreeView* view):
         if self.ended:
@@ -89,6 +130,17 @@ cdef class Snapshot(Reader):
 
     cdef object source_path(self):
         return self.engine.path
+
+    def __reduce__(self):
+        """As path and commit: whoever unpickles it, in whatever process, opens the file again and reads the same."""
+        cdef CommitState state = self.state
+        self.check_open()
+        if self.engine.anonymous:
+            raise TypeError("a snapshot of a database in memory cannot be pickled: no other process can read it")
+        return reopen_snapshot, (
+            self.engine.path, self.engine.file.uuid, state.record.commit_id, state.record.commit_nonce,
+            not state.space.space.mirrored, True,
+        )
 
     @property
     def commit_id(self):
@@ -144,8 +196,8 @@ cdef class Snapshot(Reader):
         """End its reads; memory from `buffer()` stays valid until its last view is gone. Idempotent."""
         if not self.ended:
             self.ended = True
-            self.engine.snapshots -= 1
             self.state = None
+            self.let_go()
 
     @property
     def closed(self):
@@ -187,6 +239,12 @@ cdef class SnapshotTree(Reader):
         low, high = self.bounds(start, stop, prefix)
         changes = self.owner.diff(older, tree=self.name, start=low, stop=high, values=values)
         return changes if self.codecs is None else self.codecs.given_changes(changes)
+
+    def __reduce__(self):
+        codecs = self.codecs
+        return reopen_snapshot_tree, (
+            self.owner, self.name, None if codecs is None else codecs.key, None if codecs is None else codecs.value
+        )
 
     def __repr__(self):
         return f"<cowtree.SnapshotTree {self.name!r} of {self.owner!r}>"
