@@ -20,6 +20,7 @@ Layers, each importing only those above it in this list:
 from __future__ import annotations
 
 import os
+from datetime import timedelta
 
 from cowtree.database import Database
 from cowtree.errors import (
@@ -42,7 +43,7 @@ from cowtree.history import At, Commit
 from cowtree.options import ALL, DEFAULT, Default
 from cowtree.reader import Reader
 from cowtree.snapshot import Snapshot
-from cowtree.stats import Report, Stats
+from cowtree.stats import Report, Settings, Stats
 from cowtree.transaction import Savepoint, Transaction
 from cowtree.tree.cursor import Cursor
 from cowtree.writer import Writer as Tree
@@ -71,6 +72,7 @@ __all__ = [
     "Reader",
     "Report",
     "Savepoint",
+    "Settings",
     "Snapshot",
     "SnapshotGoneError",
     "Stats",
@@ -93,6 +95,8 @@ def open(
     timeout: float | None = None,
     mmap: bool = True,
     write_memory: int = 64 << 20,
+    auto_compact: float | Default | None = DEFAULT,
+    history: int | timedelta | Default | None = DEFAULT,
     any_file_system: bool = False,
 ) -> Database:
     """Open the database in the file `path`, creating it if it is missing.
@@ -108,6 +112,10 @@ def open(
         timeout: seconds a writer waits for the lock: None = for ever, 0 = not at all; then LockTimeoutError.
         mmap: read through a memory mapping; False reads by position, for file systems that cannot map.
         write_memory: bytes of changed pages that a transaction holds before it writes some early.
+        auto_compact: of the file, 2.0 if not given: the ratio of file to live size that starts compaction; None: never.
+            Set at creation, changed by `Database.configure`; another value for an existing file is a ValueError.
+        history: of the file, None if not given: what compaction keeps of the past besides tags; an int = that many
+            newest commits, a timedelta = that age. Set and changed as `auto_compact`.
         any_file_system: write also on network file systems and FUSE, whose locks may not hold between machines.
 
     Raises:
@@ -125,5 +133,7 @@ def open(
         timeout=timeout,
         mmap=mmap,
         write_memory=write_memory,
+        auto_compact=auto_compact,
+        history=history,
         any_file_system=any_file_system,
     )

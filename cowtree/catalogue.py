@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import struct
 from datetime import timedelta
@@ -10,10 +11,15 @@ from typing import NamedTuple
 from cowtree.errors import CorruptionError, KeyTooLargeError
 
 __all__ = [
+    "AUTO_COMPACT",
+    "AUTO_COMPACT_DEFAULT",
+    "HISTORY",
     "SETTING",
     "TAG",
     "TREE",
     "Tag",
+    "check_auto_compact",
+    "check_history",
     "check_tag_name",
     "pack_setting",
     "pack_tag",
@@ -69,6 +75,39 @@ def unpack_tag(record: bytes, path: str | None = None) -> Tag:
     if len(record) != _TAG_RECORD.size or record[0] != _VERSION:
         raise CorruptionError("not the record of a tag", path=path)
     return Tag(*_TAG_RECORD.unpack(record)[1:])
+
+
+AUTO_COMPACT_DEFAULT = 2.0
+AUTO_COMPACT = "auto_compact"
+HISTORY = "history"
+
+
+def check_auto_compact(value: object) -> float | None:
+    """A ratio above 1, or None."""
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError(f"auto_compact is a number or None, not {type(value).__name__}")
+    if not 1 < value < math.inf:
+        raise ValueError(
+            f"auto_compact is a ratio of file to live size, above 1 and finite, not {value}"
+        )
+    return float(value)
+
+
+def check_history(value: object) -> int | timedelta | None:
+    """A number of commits, an age, or None."""
+    if value is None:
+        return None
+    if isinstance(value, timedelta):
+        if value < timedelta(0):
+            raise ValueError(f"history is an age, not {value}")
+        return value
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"history is an int, a timedelta or None, not {type(value).__name__}")
+    if not 0 <= value < 2**63:
+        raise ValueError(f"history is a number of commits, not {value}")
+    return value
 
 
 def setting_key(name: str) -> bytes:

@@ -1,6 +1,7 @@
 """The checker."""
 
 from collections.abc import Callable
+from typing import Any
 
 from cowtree.engine import CommitState
 from cowtree.stats import Report
@@ -10,6 +11,7 @@ PROBLEMS_MAX: int
 
 class Checker: ...
 
+def page_kinds(state: CommitState, file: PageFile) -> dict[str, Any]: ...
 def check_state(
     state: CommitState, file: PageFile, progress: Callable[[int, int | None], object] | None
 ) -> Report: ...

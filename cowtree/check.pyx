@@ -16,9 +16,9 @@ from cowtree.layout cimport (
     load64, run_page_count,
 )
 from cowtree.pages.branch cimport (
-    Separator, branch_child, branch_children, branch_entries, branch_pages, branch_separator, validate_branch,
+    Separator, branch_child, branch_children, branch_entries, branch_free, branch_pages, branch_separator, validate_branch,
 )
-from cowtree.pages.leaf cimport Entry, entry_count, leaf_entry, prefix_size, validate_leaf
+from cowtree.pages.leaf cimport Entry, entry_count, leaf_entry, leaf_free, prefix_size, validate_leaf
 from cowtree.storage.fault_guard cimport guarded
 from cowtree.storage.page_file cimport PageFile, Space, bit_clear, space_check_page, space_check_run, space_error
 from cowtree.tree.cursor cimport entry_key
@@ -65,6 +65,8 @@ cdef class Checker:
     cdef uint64_t pages                    # verified, runs included
     cdef uint64_t total
     cdef double next_call
+    cdef uint64_t leaf_pages, branch_pages, run_pages
+    cdef uint64_t leaf_used, leaf_room, branch_used, branch_room      # bytes
 
     cdef int report(self, uint64_t page, str text) except -1:
         return self.add(f"page {page}: {text}")
@@ -123,9 +125,21 @@ cdef class Checker:
         if status < 0:
             self.report(number, "its structure is damaged (I4, I11, I12)")
             return 0, 0
+        self.measure(page, size, level)
         if level:
             return self.walk_branch(page, size, number, level, limit, own_birth, low, high, 0 if offset else 1)
         return self.walk_leaf(page, size, number, limit, low, high, 0 if offset else 1)
+
+    cdef int measure(self, const uint8_t* page, uint32_t size, uint32_t level) except -1:
+        if level:
+            self.branch_pages += 1
+            self.branch_room += size
+            self.branch_used += size - branch_free(page)
+        else:
+            self.leaf_pages += 1
+            self.leaf_room += size
+            self.leaf_used += size - leaf_free(page)
+        return 0
 
     cdef tuple walk_leaf(
         self, const uint8_t* page, uint32_t size, uint64_t number, uint64_t limit, bytes low, bytes high,
@@ -158,6 +172,7 @@ cdef class Checker:
                 continue
             run_pages = run_page_count(request.value_size, self.space.page_size)
             pages += run_pages
+            self.run_pages += run_pages
             self.advance(run_pages)
         return count, pages
 
@@ -208,6 +223,30 @@ cdef class Checker:
 def check_state(CommitState state not None, PageFile file not None, progress):
     """Check a commit: see `Database.check`."""
     cdef Checker checker = Checker()
+    entries = checker_walk(checker, state, file, progress)
+    return Report(
+        ok=not checker.problems, problems=tuple(checker.problems), commit_id=state.record.fields.commit_id,
+        pages=checker.pages, entries=entries,
+    )
+
+
+def page_kinds(CommitState state not None, PageFile file not None):
+    """The pages that a commit needs, by kind, and how full they are; CorruptionError where it does not check."""
+    cdef Checker checker = Checker()
+    checker_walk(checker, state, file, None)
+    if checker.problems:
+        raise CorruptionError(checker.problems[0], path=file.path)
+    return {
+        "leaf_pages": checker.leaf_pages,
+        "branch_pages": checker.branch_pages,
+        "run_pages": checker.run_pages,
+        "leaf_fill": <double>checker.leaf_used / checker.leaf_room if checker.leaf_room else 0.0,
+        "branch_fill": <double>checker.branch_used / checker.branch_room if checker.branch_room else 0.0,
+    }
+
+
+cdef object checker_walk(Checker checker, CommitState state, PageFile file, object progress):
+    """Walk all trees of a commit; how many entries there are."""
     cdef TreeView view
     cdef uint64_t commit_id = state.record.fields.commit_id
     from cowtree.states import catalogue_records
@@ -245,7 +284,4 @@ def check_state(CommitState state not None, PageFile file not None, progress):
             checker.problems.append(f"{entries} entries in all trees, {state.record.fields.entries} recorded")
     if progress is not None:
         progress(checker.pages * file.page_size, checker.pages * file.page_size)
-    return Report(
-        ok=not checker.problems, problems=tuple(checker.problems), commit_id=commit_id, pages=checker.pages,
-        entries=entries,
-    )
+    return entries

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from typing import Any, Generic, Self, overload
 
 from _typeshed import ReadableBuffer
@@ -12,7 +13,7 @@ from cowtree.feed import Change, Changes
 from cowtree.history import At, Commit
 from cowtree.options import All, Default
 from cowtree.snapshot import Snapshot
-from cowtree.stats import Report, Stats
+from cowtree.stats import Report, Settings, Stats
 from cowtree.transaction import Transaction
 from cowtree.writer import Writer
 
@@ -37,6 +38,8 @@ class Database(Writer[bytes, bytes, ReadableBuffer, ReadableBuffer]):
         timeout: float | None = None,
         mmap: bool = True,
         write_memory: int = ...,
+        auto_compact: float | Default | None = ...,
+        history: int | timedelta | Default | None = ...,
         any_file_system: bool = False,
     ) -> None: ...
     def transaction(
@@ -90,7 +93,16 @@ class Database(Writer[bytes, bytes, ReadableBuffer, ReadableBuffer]):
     def tree_codecs(self, name: str | None) -> tuple[str, str]: ...
     def trees(self) -> list[str]: ...
     def sync(self) -> None: ...
-    def stats(self) -> Stats: ...
+    def configure(
+        self,
+        *,
+        auto_compact: float | Default | None = ...,
+        history: int | timedelta | Default | None = ...,
+    ) -> None: ...
+    @property
+    def settings(self) -> Settings: ...
+    def require_settings(self, wanted: dict[str, Any]) -> None: ...
+    def stats(self, *, deep: bool = False) -> Stats: ...
     def check(self, *, progress: Callable[[int, int | None], object] | None = None) -> Report: ...
     def close(self) -> None: ...
     @property

@@ -18,11 +18,14 @@ from cowtree.writer cimport Writer
 
 from cowtree import registry
 from cowtree.errors import ClosedError, ReadOnlyError
-from cowtree.catalogue import check_tag_name, tag_key
+from cowtree.catalogue import (
+    AUTO_COMPACT, HISTORY, check_auto_compact, check_history, check_tag_name, pack_setting, setting_key, tag_key,
+)
 from cowtree.feed import Changes
 from cowtree.history import commit_history
 from cowtree.options import ALL, DEFAULT, NOTE_SIZE_MAX, VALUE_SIZE_MAX, check_timeout
 from cowtree.snapshot import check_name
+from cowtree.states import settings_of
 from cowtree.stats import Stats
 from cowtree.storage.record_reader import RecordReader
 
@@ -48,7 +51,7 @@ cdef class Database(Writer):
 
     def __init__(
         self, path, *, create=True, readonly=False, mode=0o666, page_size=DEFAULT, sync=True, timeout=None, mmap=True,
-        write_memory=64 << 20, any_file_system=False,
+        write_memory=64 << 20, auto_compact=DEFAULT, history=DEFAULT, any_file_system=False,
     ):
         name = os.fspath(path)
         if not isinstance(name, str):
@@ -57,6 +60,7 @@ cdef class Database(Writer):
             check_page_size(page_size)
         if write_memory < 0:
             raise ValueError("write_memory is a number of bytes")
+        wanted = wanted_settings(auto_compact, history)
         self.timeout = check_timeout(timeout)
         self.durable = bool(sync)
         self.readonly = bool(readonly)
@@ -69,6 +73,7 @@ cdef class Database(Writer):
             self.engine = registry.memory_engine(chosen or 4096)
             self.handle_path = name
             self.ended = False
+            self.configure(**wanted)
             return
         self.handle_path = os.path.abspath(name)
         self.options = {
@@ -76,6 +81,26 @@ cdef class Database(Writer):
         }
         self.engine = registry.engine_for(self.handle_path, create=bool(create), page_size=chosen, **self.options)
         self.ended = False
+        if wanted:
+            try:
+                self.require_settings(wanted)
+            except BaseException:
+                self.close()
+                raise
+
+    def require_settings(self, wanted):
+        """What `open` was given is what the file has; ValueError. A file that was never written is given it."""
+        present = self.settings
+        differing = [name for name, value in wanted.items() if getattr(present, name) != value]
+        if not differing:
+            return
+        if not self.readonly and self.engine.newest().record.sequence == 1:
+            self.configure(**wanted)
+            return
+        name = differing[0]
+        raise ValueError(
+            f"{self.handle_path}: its {name} is {getattr(present, name)!r}, not {wanted[name]!r}; configure() changes it"
+        )
 
     def __dealloc__(self):
         if self.engine is not None and not self.ended and fork_generation() == self.engine.fork_mark:
@@ -287,8 +312,39 @@ cdef class Database(Writer):
         """Make every commit so far durable. Raises CommitUncertainError when the sync fails."""
         self.live().sync()
 
-    def stats(self):
-        """Numbers about the file and its newest commit. O(1)."""
+    def configure(self, *, auto_compact=DEFAULT, history=DEFAULT):
+        """Change what the file is set to, durably and for every process; takes no commit id. DEFAULT: as it is.
+
+        `auto_compact`: the ratio of file to live size that starts compaction, above 1, or None for never. `history`:
+        what compaction keeps of the past besides tags: None = nothing, an int = that many newest commits, a timedelta
+        = that age. Raises TypeError, ValueError, and as `transaction`.
+        """
+        cdef Session session
+        wanted = wanted_settings(auto_compact, history)
+        if not wanted:
+            return
+        session = self.enter()
+        try:
+            for name, value in wanted.items():
+                record = pack_setting(value)
+                if session.catalogue_record(setting_key(name)) != record:
+                    session.set_catalogue(setting_key(name), record)
+        except BaseException:
+            session.rollback()
+            raise
+        session.commit(True, b"")
+
+    @property
+    def settings(self):
+        """What the file is set to, as `Settings`."""
+        cdef Engine engine = self.live()
+        return settings_of(engine.newest(), engine.file.page_size, self.handle_path)
+
+    def stats(self, *, deep=False):
+        """Numbers about the file and its newest commit. O(1); `deep` walks its pages and says of what kind and how full
+        they are: O(live pages), CorruptionError where they do not check.
+        """
+        from cowtree.check import page_kinds
         cdef Engine engine = self.live()
         cdef CommitState state = engine.newest()
         page_size = engine.file.page_size
@@ -308,6 +364,7 @@ cdef class Database(Writer):
             snapshots=engine.snapshots,
             durable=engine.anonymous or engine.durable_sequence >= record.sequence,
             rolled_back=len(engine.recovery.rolled_back) if engine.recovery is not None else 0,
+            **(page_kinds(state, engine.file) if deep else {}),
         )
 
     def check(self, *, progress=None):
@@ -440,6 +497,16 @@ cdef class DatabaseTree(Writer):
 
     def __repr__(self):
         return f"<cowtree.Tree {self.name!r} of {self.owner!r}>"
+
+
+cdef dict wanted_settings(object auto_compact, object history):
+    """The settings that were given, checked."""
+    wanted = {}
+    if auto_compact is not DEFAULT:
+        wanted[AUTO_COMPACT] = check_auto_compact(auto_compact)
+    if history is not DEFAULT:
+        wanted[HISTORY] = check_history(history)
+    return wanted
 
 
 cdef bint is_id(object at):

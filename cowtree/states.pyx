@@ -1,7 +1,7 @@
 # cython: language_level=3, autotestdict=False, auto_pickle=False, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False, nonecheck=True
 """What a commit's catalogue says (FORMAT §3.3): its named trees and its tags. See `states.pxd`."""
 
-from libc.stdint cimport uint64_t
+from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memset
 
 from cowtree.engine cimport CommitState
@@ -10,7 +10,12 @@ from cowtree.storage.commit_record cimport CommitRecord, TreeReference
 from cowtree.storage.record_reader cimport RecordReader
 from cowtree.tree.view cimport TreeView
 
-from cowtree.catalogue import TAG, TREE, unpack_tag
+from cowtree.catalogue import (
+    AUTO_COMPACT, AUTO_COMPACT_DEFAULT, HISTORY, TAG, TREE, check_auto_compact, check_history, setting_key,
+    unpack_setting, unpack_tag,
+)
+from cowtree.errors import CorruptionError
+from cowtree.stats import Settings
 from cowtree.storage.chain import giver_of
 from cowtree.tree_codecs import TREE_RECORD
 
@@ -78,6 +83,21 @@ cdef list tree_names(CommitState state, object path):
 cdef uint64_t tree_count(CommitState state, object path) except? 0:
     """How many named trees a commit has. O(log n)."""
     return catalogue_of(state, path).count(TREE + b"\0", TAG)
+
+
+def settings_of(CommitState state not None, uint32_t page_size, path):
+    """What a commit's file is set to."""
+    cdef FixedSource catalogue = catalogue_of(state, path)
+    ratio = catalogue.get(setting_key(AUTO_COMPACT))
+    kept = catalogue.get(setting_key(HISTORY))
+    try:
+        return Settings(
+            page_size,
+            AUTO_COMPACT_DEFAULT if ratio is None else check_auto_compact(unpack_setting(ratio, path)),
+            None if kept is None else check_history(unpack_setting(kept, path)),
+        )
+    except (TypeError, ValueError) as error:
+        raise CorruptionError(f"not a setting: {error}", path=path) from error
 
 
 cdef object catalogue_value(CommitState state, bytes key, object path):

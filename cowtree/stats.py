@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 
-__all__ = ["Report", "Stats"]
+__all__ = ["Report", "Settings", "Stats"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,26 @@ class Stats:
     """Is the newest commit known durable?"""
     rolled_back: int
     """Unfinished or damaged commits dropped when the file was opened here."""
+    leaf_pages: int | None = None
+    """Leaves of all trees, the catalogue's too; this and what follows only with `deep=True`."""
+    branch_pages: int | None = None
+    run_pages: int | None = None
+    """Pages of large values."""
+    leaf_fill: float | None = None
+    """Share of the leaves' bytes that is in use, 0 to 1."""
+    branch_fill: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What a file is set to: `Database.settings`."""
+
+    page_size: int
+    """Bytes; fixed at creation."""
+    auto_compact: float | None
+    """The ratio of file to live size that starts compaction; None: never."""
+    history: int | timedelta | None
+    """What compaction keeps of the past besides tags: that many newest commits, or that age; None: nothing."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -194,6 +194,7 @@ def test_public_names_are_pinned() -> None:
         "Reader",
         "Report",
         "Savepoint",
+        "Settings",
         "Snapshot",
         "SnapshotGoneError",
         "Stats",
