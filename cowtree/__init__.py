@@ -14,7 +14,7 @@ Layers, each importing only those above it in this list:
     states, differences                    the named trees and tags of a commit; what two of them differ in
     session, writer                        edits until commit; the write methods
     snapshot, transaction, database        the handles
-    check, demo, cli
+    check, backup, demo, cli
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ LAYERS = [
     ["states"],
     ["differences"],
     ["changes", "session", "writer"],
-    ["snapshot", "transaction", "check", "database"],
+    ["snapshot", "transaction", "check", "backup", "database"],
     ["__init__"],
     ["demo"],
     ["cli"],
