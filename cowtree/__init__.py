@@ -10,11 +10,12 @@ Layers, each importing only those above it in this list:
     stats, catalogue, history, feed        values: numbers, records of the catalogue, commits, changes
     tree_codecs                            the codecs of a handle, and those that a tree records
     reader                                 the read methods that all handles share
+    commit_state, succession               one commit to read; what a compacted file takes over
     engine, registry                       who writes, what is published; one engine per file and process
     states, differences                    the named trees and tags of a commit; what two of them differ in
     session, writer                        edits until commit; the write methods
     snapshot, transaction, database        the handles
-    check, backup, demo, cli
+    check, compaction, backup, demo, cli
 """
 
 from __future__ import annotations

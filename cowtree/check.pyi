@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from cowtree.engine import CommitState
+from cowtree.commit_state import CommitState
 from cowtree.stats import Report
 from cowtree.storage.page_file import PageFile
 

@@ -10,7 +10,7 @@ import time
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
-from cowtree.engine cimport CommitState
+from cowtree.commit_state cimport CommitState
 from cowtree.layout cimport (
     BITMAP_SIZE, ENTRY_RUN, FIRST_RECORD_PAGE, KIND_BRANCH, KIND_LEAF, PAGE_BIRTH, PAGE_KIND, PAGE_LEVEL,
     load64, run_page_count,

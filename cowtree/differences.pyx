@@ -4,7 +4,7 @@
 Which trees differ is itself a difference: that of the two catalogues, whose records name the roots.
 """
 
-from cowtree.engine cimport CommitState
+from cowtree.commit_state cimport CommitState
 from cowtree.reader cimport FixedSource
 from cowtree.states cimport catalogue_of, fill_named
 from cowtree.tree.cursor cimport TreeSource

@@ -1,6 +1,7 @@
 """One commit to read."""
 
-from cowtree.engine cimport CommitState, Engine
+from cowtree.commit_state cimport CommitState
+from cowtree.engine cimport Engine
 from cowtree.reader cimport Reader
 from cowtree.tree.view cimport TreeView
 
@@ -9,6 +10,7 @@ cdef class Snapshot(Reader):
     cdef CommitState state
     cdef Engine engine
     cdef TreeView view
+    cdef object pinned_id
     cdef bint holds_engine                 # unpickled: it has a handle of the engine of its own
     cdef object __weakref__
 

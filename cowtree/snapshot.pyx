@@ -4,7 +4,8 @@
 from collections.abc import Mapping
 
 from cowtree.differences cimport state_changes
-from cowtree.engine cimport CommitState, Engine
+from cowtree.commit_state cimport CommitState, state_in
+from cowtree.engine cimport Engine
 from cowtree.reader cimport Reader
 from cowtree.storage.file_lock cimport fork_generation
 from cowtree.states cimport catalogue_value, fill_named, named_record, tree_names
@@ -29,6 +30,8 @@ cdef Snapshot take_snapshot(Engine engine, CommitState state):
     snapshot.view = state.default_tree
     snapshot.ended = False
     engine.snapshots += 1
+    engine.pinned[state.record.commit_id] = engine.pinned.get(state.record.commit_id, 0) + 1
+    snapshot.pinned_id = state.record.commit_id
     return snapshot
 
 
@@ -57,7 +60,7 @@ cdef CommitState state_at(Engine engine, CommitState newest, object at):
         return newest
     else:
         record = record_at(reader, newest.record, at)
-    return engine.state_in(record, newest.space)
+    return state_in(record, newest.space)
 
 
 def reopen_snapshot(path, uuid, commit_id, nonce, mapped, any_file_system):
@@ -75,7 +78,7 @@ def reopen_snapshot(path, uuid, commit_id, nonce, mapped, any_file_system):
         record = record_at(reader, newest.record, commit_id)
         if record.commit_nonce != nonce:
             raise SnapshotGoneError(f"{path}: its commit {commit_id} is of another past")
-        snapshot = take_snapshot(engine, engine.state_in(record, newest.space))
+        snapshot = take_snapshot(engine, state_in(record, newest.space))
     except BaseException:
         registry.release(engine)
         raise
@@ -110,6 +113,11 @@ cdef class Snapshot(Reader):
     cdef int let_go(self) except -1:
         """One snapshot of the engine less."""
         self.engine.snapshots -= 1
+        count = self.engine.pinned.get(self.pinned_id, 0) - 1
+        if count > 0:
+            self.engine.pinned[self.pinned_id] = count
+        else:
+            self.engine.pinned.pop(self.pinned_id, None)
         if self.holds_engine and fork_generation() == self.engine.fork_mark:
             self.holds_engine = False
             registry.release(self.engine)

@@ -17,6 +17,8 @@ cdef enum:
     FLAG_EMBEDDED = 4
     FLAG_UNSYNCED = 8
     FLAG_RESTORED = 16
+    FLAG_COMPACTED = 32
+    FLAG_SPARSE = 64
 
 # Offsets in a commit page, FORMAT §3.1.
 cdef enum:

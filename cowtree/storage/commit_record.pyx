@@ -341,7 +341,7 @@ def record_follows(CommitRecord previous, CommitRecord record not None):
     if new.durable_upto < old.durable_upto:
         return "it knows less to be durable than its predecessor"
     if new.pages_appended != old.pages_appended + new.page_count or (
-        new.pages_retired < old.pages_retired and not new.flags & FLAG_RESTORED
+        new.pages_retired < old.pages_retired and not new.flags & (FLAG_RESTORED | FLAG_COMPACTED)
     ):
         return "its count of pages is wrong"
     if new.kind == RECORD_GAP and (new.entries != old.entries or len(record.note) != 8
@@ -387,6 +387,11 @@ cdef class CommitRecord:
     @property
     def embedded(self):
         return bool(self.fields.flags & FLAG_EMBEDDED)
+
+    @property
+    def sparse(self):
+        """Commits between its predecessor and it were dropped by a compaction."""
+        return bool(self.fields.flags & FLAG_SPARSE)
 
     @property
     def unsynced(self):
