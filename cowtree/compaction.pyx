@@ -321,8 +321,7 @@ def compact(Database database not None, progress):
             engine.begin_write(database.timeout, database)
             break
         except SupersededError:
-            if not engine.superseded:
-                raise
+            continue
     try:
         if engine.anonymous:
             compact_memory(engine, progress)

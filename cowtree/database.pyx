@@ -167,15 +167,15 @@ cdef class Database(Writer):
 
     cdef Session begin(self, object timeout):
         """A write session on the file that is at the path."""
+        cdef Engine engine
         while True:
-            self.live()
+            engine = self.live()
             if self.readonly:
                 raise ReadOnlyError(f"{self.handle_path}: the database is open read-only")
             try:
-                return begin_session(self.engine, timeout, self.write_memory, self)
-            except SupersededError:
-                if not self.engine.superseded:
-                    raise
+                return begin_session(engine, timeout, self.write_memory, self)
+            except SupersededError:                # then this engine says so too: the next one is tried
+                continue
 
     cdef int leave(self, Session session, bint ok) except -1:
         if ok:
