@@ -402,7 +402,11 @@ cdef class Database(Writer):
         )
 
     def check(self, *, progress=None):
-        """Verify every page that the newest commit can reach, from the bytes up: a `Report`. O(file)."""
+        """Verify the file from the bytes up: a `Report`. O(file).
+
+        Of the newest commit every page, key order and count, whatever was verified before; of the past every record's
+        place in the chain and the checksums of its pages. `progress(done, total)` in bytes.
+        """
         from cowtree.check import check_state
         cdef CommitState newest = self.current()
         return check_state(newest, self.engine.file, progress)
