@@ -30,6 +30,7 @@ from cowtree.engine cimport Engine
 from cowtree.layout cimport ENTRY_RUN, load64, store64
 from cowtree.pages.branch cimport branch_child, branch_set_child
 from cowtree.pages.leaf cimport Entry, entry_count, leaf_entry
+from cowtree.snapshot cimport pinned_ids
 from cowtree.storage.commit_record cimport (
     FLAG_ADMINISTRATIVE, FLAG_COMPACTED, FLAG_SPARSE, SKIP_POINTERS_MAX, CommitFields, CommitRecord, TreeReference,
     decode_commit, encode_commit, next_fields, next_skip_pointers,
@@ -271,7 +272,7 @@ def kept_records(Engine engine not None, CommitState newest not None):
         kept[record.commit_id] = record
     for name, tag in tags_in(newest, engine.path).items():
         kept[tag.commit_id] = record_of_tag(reader, name, tag)
-    for commit_id in list(engine.pinned):
+    for commit_id in pinned_ids(engine.pins):
         record = commit_of_id(reader, newest.record, commit_id)
         if record is not None:
             kept[commit_id] = record

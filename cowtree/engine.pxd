@@ -14,6 +14,7 @@ from cowtree.storage.file_lock cimport FileLock
 from cowtree.storage.page_file cimport PageFile
 from cowtree.storage.shared_sync cimport SharedSync
 from cowtree.storage.tail cimport Tail
+from cowtree.succession cimport Pins
 from cowtree.tree.cursor cimport TreeSource
 
 
@@ -28,7 +29,7 @@ cdef class Engine:
     cdef readonly bint closed
     cdef readonly bint superseded          # another file has taken this one's place at the path
     cdef readonly object successor         # its engine, if it has no path; else None
-    cdef readonly object pinned            # Pins
+    cdef Pins pins
     cdef bint wrote                        # since it was opened: a clean close is owed
     cdef bint trusted_tail                 # what lies behind `appended` is known
     cdef bint anonymous

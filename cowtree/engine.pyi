@@ -4,7 +4,6 @@ from cowtree.commit_state import CommitState
 from cowtree.storage.file_lock import FileLock
 from cowtree.storage.page_file import PageFile
 from cowtree.storage.recovery import Recovery
-from cowtree.succession import Pins
 
 class Engine:
     file: PageFile
@@ -15,7 +14,6 @@ class Engine:
     closed: bool
     superseded: bool
     successor: Engine | None
-    pinned: Pins
     durable_sequence: int
     handles: int
     snapshots: int

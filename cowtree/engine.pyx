@@ -25,10 +25,11 @@ from cowtree.storage.file_lock cimport fork_generation, published_pages, same_fi
 from cowtree.storage.page_file cimport PageFile, Space, space_clear_verified_from
 from cowtree.storage.shared_sync cimport SharedSync
 from cowtree.storage.tail cimport Tail
+from cowtree.succession cimport pins_of
 from cowtree.tree.cursor cimport TreeSource
 
 from cowtree.errors import ClosedError, CommitUncertainError, LockTimeoutError, ReadOnlyError, TransactionError
-from cowtree.succession import SupersededError, pins_of
+from cowtree.succession import SupersededError
 from cowtree.storage import recovery as recovery_steps
 from cowtree.storage.checkpoint import CLEAN, NO_BOOT_ID, VOLATILE, read_checkpoint, write_checkpoint
 from cowtree.storage.file_system import FileSystem
@@ -58,7 +59,7 @@ cdef class Engine:
         self.path_bytes = b"" if path is None else os.fsencode(path)
         self.anonymous = file.anonymous
         self.readonly = file.readonly or (lock is None and not file.anonymous)
-        self.pinned = pins_of(file.uuid)
+        self.pins = pins_of(file.uuid)
         self.writer = threading.Lock()
         self.syncing = SharedSync()
         self.boot = boot

@@ -3,6 +3,7 @@
 from cowtree.commit_state cimport CommitState
 from cowtree.engine cimport Engine
 from cowtree.reader cimport Reader
+from cowtree.succession cimport Pins
 from cowtree.tree.view cimport TreeView
 
 
@@ -10,7 +11,9 @@ cdef class Snapshot(Reader):
     cdef CommitState state
     cdef Engine engine
     cdef TreeView view
-    cdef object pinned_id
+    cdef Pins pins
+    cdef void* previous                    # in the list of `pins`
+    cdef void* next
     cdef bint holds_engine                 # unpickled: it has a handle of the engine of its own
     cdef object __weakref__
 
@@ -24,4 +27,5 @@ cdef class SnapshotTree(Reader):
 
 
 cdef Snapshot take_snapshot(Engine engine, CommitState state)
+cdef set pinned_ids(Pins pins)
 cdef CommitState state_at(Engine engine, CommitState newest, object at)

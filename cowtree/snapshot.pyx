@@ -3,12 +3,15 @@
 
 from collections.abc import Mapping
 
+cimport cython
+
 from cowtree.differences cimport state_changes
 from cowtree.commit_state cimport CommitState, state_in
 from cowtree.engine cimport Engine
 from cowtree.reader cimport Reader
 from cowtree.storage.file_lock cimport fork_generation
 from cowtree.states cimport catalogue_value, fill_named, named_record, tree_names
+from cowtree.succession cimport Pins
 from cowtree.tree.view cimport TreeView
 from cowtree.tree_codecs cimport codec_names, make_codecs
 
@@ -30,9 +33,26 @@ cdef Snapshot take_snapshot(Engine engine, CommitState state):
     snapshot.view = state.default_tree
     snapshot.ended = False
     engine.snapshots += 1
-    engine.pinned[state.record.commit_id] = engine.pinned.get(state.record.commit_id, 0) + 1
-    snapshot.pinned_id = state.record.commit_id
+    snapshot.pins = engine.pins
+    snapshot.next = engine.pins.first
+    snapshot.previous = NULL
+    if snapshot.next != NULL:
+        (<Snapshot>snapshot.next).previous = <void*>snapshot
+    engine.pins.first = <void*>snapshot
     return snapshot
+
+
+cdef set pinned_ids(Pins pins):
+    """Ids of the commits that open snapshots of this process show."""
+    cdef Snapshot snapshot
+    cdef void* at = pins.first
+    cdef set ids = set()
+    while at != NULL:
+        snapshot = <Snapshot>at
+        if snapshot.state is not None:
+            ids.add(snapshot.state.record.fields.commit_id)
+        at = snapshot.next
+    return ids
 
 
 cdef CommitState state_at(Engine engine, CommitState newest, object at):
@@ -91,6 +111,9 @@ def reopen_snapshot_tree(snapshot, name, key, value):
     return snapshot.tree(name, key=key, value=value)
 
 
+# In a cycle of garbage its fields stay until `__dealloc__`, which takes it out of the list of pins; none of them leads
+# back to it, so that nothing is kept for ever.
+@cython.no_gc_clear
 cdef class Snapshot(Reader):
     """One commit of a database, stable for ever, shareable between threads.
 
@@ -113,11 +136,12 @@ cdef class Snapshot(Reader):
     cdef int let_go(self) except -1:
         """One snapshot of the engine less."""
         self.engine.snapshots -= 1
-        count = self.engine.pinned.get(self.pinned_id, 0) - 1
-        if count > 0:
-            self.engine.pinned[self.pinned_id] = count
+        if self.previous != NULL:
+            (<Snapshot>self.previous).next = self.next
         else:
-            self.engine.pinned.pop(self.pinned_id, None)
+            self.pins.first = self.next
+        if self.next != NULL:
+            (<Snapshot>self.next).previous = self.previous
         if self.holds_engine and fork_generation() == self.engine.fork_mark:
             self.holds_engine = False
             registry.release(self.engine)
