@@ -18,7 +18,7 @@ from cowtree.storage.checkpoint import CLEAN, boot_id, encode_slot
 from cowtree.storage.commit_record import CommitRecord
 from cowtree.storage.devices import Device, open_device
 from cowtree.storage.file_system import FileSystem
-from cowtree.storage.page_file import PageFile, copied_identity
+from cowtree.storage.page_file import PageFile
 from cowtree.storage.range_copy import RangeCopier
 
 __all__ = ["Progress", "write_backup"]
@@ -46,6 +46,7 @@ def write_backup(
     Raises FileExistsError (whatever is at `path` stays), CorruptionError naming the first damaged page, FormatError,
     OSError, and what `progress` raises; then nothing is left behind. O(file) time, O(1) memory.
     """
+    copier = RangeCopier(source, tip)  # from here on `source` may be closed
     name = os.fspath(path)
     if not isinstance(name, str):
         raise TypeError(
@@ -63,7 +64,7 @@ def write_backup(
     # Open to the end: as long as it is, no other file can have the number of its inode.
     device = open_device(descriptor, trace=trace)
     try:
-        _write(source, tip, device, progress)
+        _write(copier, source.page_size, tip, device, progress)
         try:
             system.link_without_replacing(temporary, name)
         except FileExistsError:
@@ -81,39 +82,34 @@ def write_backup(
         device.close()
 
 
-def _write(source: PageFile, tip: CommitRecord, device: Device, progress: Progress | None) -> None:
+def _write(
+    copier: RangeCopier,
+    page_size: int,
+    tip: CommitRecord,
+    device: Device,
+    progress: Progress | None,
+) -> None:
     """The whole contents, synced."""
-    page_size = source.page_size
     total = tip.end_page * page_size
     # One page behind the tip, which is a hole (FORMAT §6.3). A limit on sizes is noticed now.
     device.set_size(total + page_size)
-    identity, generation = _copy_records(source, tip, device, progress)
+    next_call = 0.0
+    while True:
+        generation = int.from_bytes(os.urandom(8), "little")
+        identity = copier.begin(device, generation)
+        while copier.advance() and not copier.unlucky:
+            if progress is not None and (now := time.monotonic()) >= next_call:
+                next_call = now + PROGRESS_SECONDS
+                progress(copier.next_page * page_size, total)
+        # I6, once in 2^64 records. Another generation leaves times and nonces as they are, which tags repeat.
+        if not copier.unlucky:
+            break
     # Last: what a killed process leaves is no database.
     device.write_bytes(page_size, _clean_slot(tip, generation))
     device.write_bytes(0, identity)
     device.sync_data()
     if progress is not None:
         progress(total, total)
-
-
-def _copy_records(
-    source: PageFile, tip: CommitRecord, device: Device, progress: Progress | None
-) -> tuple[bytes, int]:
-    """Copy all records under a new generation: the page 0 that goes with them, and the generation."""
-    page_size = source.page_size
-    next_call = 0.0
-    while True:
-        generation = int.from_bytes(os.urandom(8), "little")
-        # From here on `source` may be closed: the copier reads through a descriptor of its own.
-        identity = copied_identity(source, generation)
-        copier = RangeCopier(source, tip, device, generation)
-        while copier.advance() and not copier.unlucky:
-            if progress is not None and (now := time.monotonic()) >= next_call:
-                next_call = now + PROGRESS_SECONDS
-                progress(copier.next_page * page_size, tip.end_page * page_size)
-        # I6, once in 2^64 records. Another generation leaves times and nonces as they are, which tags repeat.
-        if not copier.unlucky:
-            return identity, generation
 
 
 def _clean_slot(tip: CommitRecord, generation: int) -> bytes:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from backup_helpers import MIB, check_equal, identity, small_commits, trees
+from backup_helpers import MIB, check_chain, check_equal, identity, small_commits, trees
 from crash_device import other_boot
 from model import pattern
 
@@ -163,6 +163,25 @@ def test_backup_of_an_older_commit_knows_nothing_younger(tmp_path: Path, path: P
         assert not (tmp_path / "wrong").exists()
 
 
+def test_backup_of_a_compacted_file(tmp_path: Path, path: Path, page_size: int) -> None:
+    with cowtree.open(path, sync=False, page_size=page_size) as db:
+        administrative(db)
+        spilled(db)
+        snapshot = db.snapshot()
+        db.compact()
+        db.backup(tmp_path / "compacted")
+        check_equal(db, tmp_path / "compacted")
+        db.backup(tmp_path / "of a snapshot", at=snapshot)
+        check_equal(db, tmp_path / "of a snapshot", snapshot.commit_id)
+        small_commits(db)
+        db.backup(tmp_path / "later")
+        check_equal(db, tmp_path / "later")
+        with cowtree.open(tmp_path / "later") as copy:
+            assert copy.tags() == db.tags()
+            copy.compact()
+            assert trees(copy) == trees(db) and copy.check().ok
+
+
 def test_gap_stays_a_hole(tmp_path: Path, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     crashed = tmp_path / "crashed"
     with cowtree.open(path, sync=False) as db:
@@ -260,6 +279,23 @@ def test_open_transaction_does_not_block_a_backup(tmp_path: Path, db: cowtree.Da
         db.backup(tmp_path / "copy")
     with cowtree.open(tmp_path / "copy") as copy:
         assert dict(copy) == {b"a": b"1"}
+
+
+def test_compaction_during_a_backup_does_not_end_it(tmp_path: Path, path: Path) -> None:
+    with cowtree.open(path, sync=False) as db:
+        small_commits(db)
+        db[b"large"] = pattern(1, 30 * MIB)
+        commit_id, expected = db.commit_id, trees(db)
+
+        def compact(done: int, total: int | None) -> None:
+            del db[b"large" if done != total else b"001"]
+            db.compact()
+
+        db.backup(tmp_path / "copy", progress=compact)
+        assert db.stats().file_bytes < MIB
+    check_chain(tmp_path / "copy")
+    with cowtree.open(tmp_path / "copy") as copy:
+        assert copy.commit_id == commit_id and trees(copy) == expected and copy.check().ok
 
 
 def test_database_closed_during_a_backup_does_not_end_it(tmp_path: Path, path: Path) -> None:

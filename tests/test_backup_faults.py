@@ -216,6 +216,22 @@ def test_intact_header_of_a_run_that_lies_is_an_error(
         source.restore(page * PAGE, 64)
 
 
+def test_page_of_a_run_changed_with_its_entry_is_an_error(source: Source) -> None:
+    """Only the checksum of the table tells, which stands in the header."""
+    for page, count, kind in source.units():
+        if kind != RUN:
+            continue
+        start, entry = (page + 1) * PAGE, (page + count) * PAGE - 8 * (count - 1)
+        content = bytearray(source.content[start : start + PAGE])
+        content[500] ^= 1
+        source.write(start, content)
+        source.write(entry, checksum(content, source.file.generation + 1).to_bytes(8, "little"))
+        assert source.damaged_page() == page
+        source.restore(start, PAGE)
+        source.restore(entry, 8)
+    source.back_up()
+
+
 def test_features_that_this_release_may_only_read_refuse_a_backup(
     source: Source, tmp_path: Path
 ) -> None:

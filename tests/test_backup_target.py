@@ -8,7 +8,6 @@ import threading
 import time
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import pytest
 from backup_helpers import MIB, check_equal, identity, small_commits
@@ -16,6 +15,7 @@ from model import pattern
 
 import cowtree
 from cowtree import backup as backup_steps
+from cowtree.storage.devices import Device
 from cowtree.storage.range_copy import RangeCopier
 
 # ------------------------------------------------------------------------------------------------------------ progress
@@ -134,13 +134,13 @@ def test_generation_that_gives_a_checksum_of_zero_is_not_taken(
 ) -> None:
     generations = []
 
-    def unlucky_at_first(*arguments: Any) -> RangeCopier:
-        copier = RangeCopier(*arguments)
-        copier.zero_checksums = len(generations) < 3
-        generations.append(arguments[3])
-        return copier
+    class UnluckyAtFirst(RangeCopier):
+        def begin(self, target: Device, generation: int) -> bytes:
+            self.zero_checksums = len(generations) < 3
+            generations.append(generation)
+            return super().begin(target, generation)
 
-    monkeypatch.setattr(backup_steps, "RangeCopier", unlucky_at_first)
+    monkeypatch.setattr(backup_steps, "RangeCopier", UnluckyAtFirst)
     small_commits(db)
     db.backup(tmp_path / "copy")
     assert len(set(generations)) == 4

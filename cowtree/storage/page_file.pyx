@@ -429,18 +429,16 @@ def identity_page(uint32_t page_size, bytes uuid not None, uint64_t generation, 
     return bytes(page)
 
 
-def copied_identity(PageFile file not None, uint64_t generation):
-    """Page 0 of a copy of `file`: read, verified, and sealed for another generation. Raises CorruptionError, OSError."""
-    cdef bytearray page = bytearray(file.page_size)
-    cdef uint8_t* data = <uint8_t*> <char*> page
-    file.ensure_open()
-    if file.device.read(data, file.page_size, 0) < <Py_ssize_t> file.page_size \
-            or load64(data) != xxh64(data + 8, file.page_size - 8, file.generation) \
+def copied_identity(PageFile file not None, bytes page not None, uint64_t generation):
+    """Page 0 of a copy of `file`: its own, `page`, verified and sealed for another generation. Raises CorruptionError."""
+    cdef bytearray copy = bytearray(page)
+    cdef uint8_t* data = <uint8_t*> <char*> copy
+    if len(copy) != file.page_size or load64(data) != xxh64(data + 8, file.page_size - 8, file.generation) \
             or load64(data + IDENTITY_GENERATION) != file.generation:
         raise CorruptionError("wrong checksum", path=file.path, page=0)
     store64(data + IDENTITY_GENERATION, generation)
     store64(data, xxh64(data + 8, file.page_size - 8, generation))
-    return bytes(page)
+    return bytes(copy)
 
 
 def check_page_size(page_size):

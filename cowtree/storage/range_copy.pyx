@@ -34,6 +34,7 @@ from .devices cimport Device, iovec, read_all
 from .page_file cimport PageFile
 
 from ..errors import CorruptionError, FormatError
+from .page_file import copied_identity
 
 cdef enum:
     WINDOW_SIZE = 1 << 20                      # fits a core's cache
@@ -42,26 +43,24 @@ cdef enum:
 
 
 cdef class RangeCopier:
-    """The records of `source` up to and with `tip`, from the first on, into `target` at the same page numbers.
+    """The records of `source` up to and with `tip`, from the first on, for a target where they have the same numbers.
 
-    Pages 0 and 1 are not written, nor is the target extended. Call `advance` until it returns 0. What it raises leaves
-    the copy unfinished: CorruptionError naming the damaged page, FormatError, OSError (of the source: with its path).
+    `begin` with a target, write the pages 0 and 1, which are none of its business, and call `advance` until it returns
+    0. `source` may be closed meanwhile. What is raised leaves the copy unfinished: CorruptionError naming the damaged
+    page, FormatError, OSError (of the source: with its path).
     """
 
-    def __cinit__(self, PageFile source not None, CommitRecord tip not None, Device target not None,
-                  uint64_t generation):
+    def __cinit__(self, PageFile source not None, CommitRecord tip not None):
         self.fd = -1
         source.ensure_open()
+        self.fd = os.dup(source.device.fd)
         self.source = source
-        self.target = target
         self.page_size = source.page_size
         memcpy(self.uuid, source.uuid_bytes, 16)
         self.old_generation = source.generation
-        self.generation = generation
         self.tip_page = tip.fields.page
         self.tip_checksum = tip.checksum
         self.end_page = tip.fields.page + tip.fields.page_count
-        self.next_page = self.record_end = FIRST_RECORD_PAGE
         self.capacity = WINDOW_SIZE >> source.shift
         self.memory = <uint8_t*> malloc(WINDOW_SIZE + 2 * self.page_size + 2 * ENTRIES_SIZE)
         if self.memory == NULL:
@@ -71,17 +70,27 @@ cdef class RangeCopier:
         self.late = self.held + self.page_size
         self.old_entries = self.late + self.page_size
         self.new_entries = self.old_entries + ENTRIES_SIZE
-        self.fd = os.dup(source.device.fd)
+        self.next_page = self.end_page
 
     def __dealloc__(self):
         if self.fd >= 0:
             _close(self.fd)
         free(self.memory)
 
+    def begin(self, Device target not None, uint64_t generation):
+        """Start at the first record, also once more, with seals of this generation. Returns the target's page 0."""
+        self.target = target
+        self.generation = generation
+        self.next_page = self.record_end = FIRST_RECORD_PAGE
+        self.record_page = self.run_left = 0
+        self.unlucky = False
+        self.read(self.window, self.page_size, 0)
+        return copied_identity(self.source, self.window[:self.page_size], generation)
+
     def advance(self):
         """Copy some windows, without the GIL. Returns how many pages are still to come: 0 is the end.
 
-        Stop when `unlucky` is set: another generation has to be tried.
+        When `unlucky` is set, begin again with another generation.
         """
         cdef uint64_t first = self.next_page
         cdef int _
