@@ -23,12 +23,9 @@ from cowtree.errors import ClosedError, ReadOnlyError
 from cowtree.catalogue import (
     AUTO_COMPACT, HISTORY, check_auto_compact, check_history, check_tag_name, pack_setting, setting_key, tag_key,
 )
-from cowtree.feed import Changes
-from cowtree.history import commit_history
 from cowtree.options import ALL, DEFAULT, NOTE_SIZE_MAX, VALUE_SIZE_MAX, check_timeout
 from cowtree.snapshot import check_name
 from cowtree.states import settings_of
-from cowtree.stats import Stats
 from cowtree.storage.record_reader import RecordReader
 
 
@@ -222,6 +219,7 @@ cdef class Database(Writer):
 
         The empty state 0 is not among them. O(log commits) to begin, O(1) for each.
         """
+        from cowtree.history import commit_history
         cdef CommitState newest = self.current()
         cdef Engine engine = self.engine
         bounds = [None if at is None else state_at(engine, newest, at).record.commit_id if not is_id(at) else at
@@ -305,6 +303,7 @@ cdef class Database(Writer):
         cdef CommitState newest = self.current()
         cdef Engine engine = self.engine
         cdef CommitState old = state_at(engine, newest, since)
+        from cowtree.feed import Changes
         if since is None:
             raise TypeError("changes need a commit to begin from; 0 gives everything")
         if tree is not ALL:
@@ -379,6 +378,7 @@ cdef class Database(Writer):
         they are: O(live pages), CorruptionError where they do not check.
         """
         from cowtree.check import page_kinds
+        from cowtree.stats import Stats
         cdef CommitState state = self.current()
         cdef Engine engine = self.engine
         page_size = engine.file.page_size

@@ -11,7 +11,6 @@ from cowtree.tree.cursor cimport TreeSource
 from cowtree.tree.diff cimport diff_iterator
 
 from cowtree.catalogue import TAG, TREE
-from cowtree.feed import Change
 from cowtree.options import ALL
 
 
@@ -54,6 +53,7 @@ cdef object source_changes(list pairs, bytes low, bytes high, bint values):
 
 def iterate(pairs, low, high, values):
     """The changes of each (name, old source, new source) in turn."""
+    from cowtree.feed import Change
     for name, old, new in pairs:
         for key, kind, before, after in diff_iterator(old, new, low, high, values, True):
             yield Change(name, key, kind, before, after)

@@ -18,7 +18,6 @@ from cowtree.tree_codecs cimport codec_names, make_codecs
 from cowtree import registry
 from cowtree.catalogue import TAG, unpack_tag
 from cowtree.errors import ClosedError, SnapshotGoneError
-from cowtree.history import commit_time, record_at, record_of_tag
 from cowtree.options import ALL
 from cowtree.storage.record_reader import RecordReader
 
@@ -60,6 +59,7 @@ cdef CommitState state_at(Engine engine, CommitState newest, object at):
     cdef Snapshot snapshot
     if at is None:
         return newest
+    from cowtree.history import record_at, record_of_tag
     reader = RecordReader(engine.file, newest.space)
     if isinstance(at, Snapshot):
         snapshot = at
@@ -91,6 +91,7 @@ def reopen_snapshot(path, uuid, commit_id, nonce, mapped, any_file_system):
         path, create=False, readonly=True, mode=0, page_size=None, mapped=mapped, any_file_system=any_file_system
     )
     try:
+        from cowtree.history import record_at
         newest = engine.newest()
         if engine.file.uuid != uuid:
             raise SnapshotGoneError(f"{path}: another database is there now")
@@ -184,6 +185,7 @@ cdef class Snapshot(Reader):
     def time(self):
         """When that commit was made (aware, UTC)."""
         self.check_open()
+        from cowtree.history import commit_time
         return commit_time(self.state.record)
 
     def diff(self, older, *, tree=ALL, start=None, stop=None, prefix=None, values=True):

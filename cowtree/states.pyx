@@ -16,7 +16,6 @@ from cowtree.catalogue import (
     unpack_setting, unpack_tag,
 )
 from cowtree.errors import CorruptionError, KeyTooLargeError
-from cowtree.stats import Settings
 from cowtree.storage.chain import giver_of
 from cowtree.tree_codecs import TREE_RECORD
 
@@ -99,6 +98,7 @@ cdef uint64_t tree_count(CommitState state, object path) except? 0:
 
 def settings_of(CommitState state not None, uint32_t page_size, path):
     """What a commit's file is set to."""
+    from cowtree.stats import Settings
     cdef FixedSource catalogue = catalogue_of(state, path)
     ratio = catalogue.get(setting_key(AUTO_COMPACT))
     kept = catalogue.get(setting_key(HISTORY))
