@@ -10,17 +10,37 @@ import pytest
 README = Path(__file__).resolve().parent.parent / "README.md"
 
 
-@pytest.mark.skipif(not README.exists(), reason="the tests run apart from a checkout")
-def test_quickstart_runs(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+BLOCKS = (
+    re.findall(r"```python\n(.*?)```", README.read_text(), flags=re.DOTALL)
+    if README.exists()
+    else []
+)
+if not BLOCKS:
+    pytest.skip("the tests run apart from a checkout", allow_module_level=True)
+
+
+def run(block: str, capsys: pytest.CaptureFixture[str]) -> list[str]:
+    exec(block, {})
+    return capsys.readouterr().out.splitlines()
+
+
+@pytest.fixture(autouse=True)
+def in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    code = re.search(r"```python\n(.*?)```", README.read_text(), flags=re.DOTALL)
-    assert code is not None
-    exec(code[1], {})
-    assert capsys.readouterr().out.splitlines() == [
+
+
+def test_quickstart_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(BLOCKS[0], capsys) == [
         "2 4",
         "b'ada' b'1815'",
         "b'alan' b'1912'",
         "2 (b'grace', b'1906') 2",
     ]
+
+
+@pytest.mark.parametrize("number", range(1, len(BLOCKS)))
+def test_each_block_prints_what_its_comments_say(
+    number: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told = re.findall(r"^ *print\(.*\)  # (.*)$", BLOCKS[number], flags=re.MULTILINE)
+    assert told and run(BLOCKS[number], capsys) == told
