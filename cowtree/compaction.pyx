@@ -27,7 +27,7 @@ from libc.string cimport memset
 from cowtree.database cimport Database
 from cowtree.commit_state cimport CommitState, state_in
 from cowtree.engine cimport Engine
-from cowtree.layout cimport ENTRY_RUN, load64, store64
+from cowtree.layout cimport ENTRY_RUN, FIRST_RECORD_PAGE, load64, store64
 from cowtree.pages.branch cimport branch_child, branch_set_child
 from cowtree.pages.leaf cimport Entry, entry_count, leaf_entry
 from cowtree.snapshot cimport pinned_ids
@@ -73,7 +73,7 @@ cdef class Rewriter:
         self.meter = meter
         self.limit = newest.end
         self.writer = RangeWriter()
-        self.commit_pages = {}
+        self.commit_pages = {FIRST_RECORD_PAGE: FIRST_RECORD_PAGE}     # the empty state is in every file
         self.pending = []
         self.numbers = <uint64_t*>calloc(newest.end, sizeof(uint64_t))
         self.commit_page = <uint8_t*>calloc(1, target.page_size)
