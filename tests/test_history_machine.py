@@ -172,7 +172,7 @@ class History(RuleBasedStateMachine):
     def compact(self) -> None:
         self.db.compact()
         ids = sorted(self.states)
-        kept = {0, self.newest, *self.tags.values(), *ids[len(ids) - (self.history or 0) :]}
+        kept = {0, self.newest, *self.tags.values(), *ids[max(0, len(ids) - (self.history or 0)) :]}
         kept |= {snapshot.commit_id for snapshot, _ in self.snapshots}
         gone = [commit_id for commit_id in ids if commit_id not in kept]
         for commit_id in gone:
