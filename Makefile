@@ -46,8 +46,8 @@ lint: $(VENV)/dev-tools
 
 types: $(VENV)/dev-tools
 	$(BIN)/python -m mypy --strict -p cowtree
-	$(BIN)/python -m mypy --strict tests/type_checks
-	$(BIN)/python -m pyright --pythonpath $(BIN)/python cowtree tests/type_checks
+	$(BIN)/python -m mypy --strict tests/type_checks docs/examples
+	$(BIN)/python -m pyright --pythonpath $(BIN)/python cowtree tests/type_checks docs/examples
 	$(BIN)/python -m mypy.stubtest --mypy-config-file pyproject.toml --ignore-disjoint-bases --ignore-unused-allowlist --concise --allowlist tests/stubtest-allowlist.txt cowtree
 
 # Only the folder bench is put on the path.

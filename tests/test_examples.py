@@ -1,0 +1,84 @@
+"""Each script of docs/examples runs as a user would run it, and prints what it shows."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import cowtree
+
+EXAMPLES = Path(__file__).resolve().parent.parent / "docs" / "examples"
+PATIENCE_SECONDS = 120
+
+PRINTED = {
+    "job_queue.py": [
+        "jobs done by four workers: 60",
+        "a late worker's result is refused",
+    ],
+    "secondary_index.py": [
+        "indexed at first: 3",
+        "indexed after edits: 4",
+        "everyone: [('Ithaca', 'nobody'), ('London', 'ada'), ('Manchester', 'alan'),"
+        " ('Rotterdam', 'edsger')]",
+        "rebuilt from another source: [('Helsinki', 'linus')]",
+    ],
+    "session_store.py": [
+        "views counted by four threads: 100",
+        "sessions left after a sweep: 1",
+    ],
+    "time_series.py": [
+        "points of an hour: 360",
+        "points of the day's chart: 24",
+        "99 of 100 values are below 31.5",
+        "points after retention: 2160",
+    ],
+    "undo_history.py": [
+        "undo would change 2: None -> Roots",
+        "undo would change title: On Trees -> Trees",
+        "1 write a title",
+        "2 add a chapter draft",
+        "3 rename",
+        "4 undo, back to 2",
+        "5 undo, back to 1",
+        "6 another chapter",
+        "7 undo, back to 5",
+        "8 undo, back to 0",
+        "9 (restored)",
+    ],
+    "worker_pool.py": [
+        "parts: 8",
+        "words counted by the workers: 210000",
+        "commits meanwhile: 100",
+    ],
+}
+
+needs_checkout = pytest.mark.skipif(
+    not EXAMPLES.exists(), reason="the tests run apart from a checkout"
+)
+
+
+@needs_checkout
+def test_every_example_is_known() -> None:
+    assert sorted(path.name for path in EXAMPLES.iterdir() if path.suffix == ".py") == list(PRINTED)
+
+
+@needs_checkout
+@pytest.mark.parametrize("name", PRINTED)
+def test_example_runs(name: str, tmp_path: Path) -> None:
+    where = str(Path(cowtree.__file__).resolve().parents[1])
+    path = os.pathsep.join([where, *filter(None, [os.environ.get("PYTHONPATH")])])
+    result = subprocess.run(
+        [sys.executable, "-W", "error", str(EXAMPLES / name)],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": path, "TMPDIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_SECONDS,
+    )
+    assert (result.returncode, result.stderr) == (0, "")
+    assert result.stdout.splitlines() == PRINTED[name]
+    assert list(tmp_path.iterdir()) == [], "nothing is left behind"
