@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 
+from bench import history_workloads as history_workloads  # registers its workloads
 from bench import machine, report
 from bench.engines import ENGINES, available
 from bench.runner import Runner, WrongAnswerError

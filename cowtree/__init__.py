@@ -10,17 +10,20 @@ Layers, each importing only those above it in this list:
     stats, catalogue, history, feed        values: numbers, records of the catalogue, commits, changes
     tree_codecs                            the codecs of a handle, and those that a tree records
     reader                                 the read methods that all handles share
+    commit_state, succession               one commit to read; what a compacted file takes over
     engine, registry                       who writes, what is published; one engine per file and process
     states, differences                    the named trees and tags of a commit; what two of them differ in
     session, writer                        edits until commit; the write methods
     snapshot, transaction, database        the handles
-    check, demo, cli
+    check, compaction, backup, demo, cli
 """
 
 from __future__ import annotations
 
+import importlib
 import os
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 from cowtree.database import Database
 from cowtree.errors import (
@@ -38,15 +41,18 @@ from cowtree.errors import (
     TransactionError,
     ValueTooLargeError,
 )
-from cowtree.feed import Change, Changes
-from cowtree.history import At, Commit
 from cowtree.options import ALL, DEFAULT, Default
 from cowtree.reader import Reader
 from cowtree.snapshot import Snapshot
-from cowtree.stats import Report, Settings, Stats
 from cowtree.transaction import Savepoint, Transaction
 from cowtree.tree.cursor import Cursor
 from cowtree.writer import Writer as Tree
+
+if TYPE_CHECKING:
+    from cowtree import codecs as codecs
+    from cowtree.feed import Change, Changes
+    from cowtree.history import At, Commit
+    from cowtree.stats import Report, Settings, Stats
 
 __version__ = "0.1.0"
 
@@ -82,6 +88,33 @@ __all__ = [
     "ValueTooLargeError",
     "open",
 ]
+
+
+# Loaded when they are first used: importing dataclasses alone takes a quarter of the time that an import may take.
+_LATER = {
+    "At": "history",
+    "Change": "feed",
+    "Changes": "feed",
+    "Commit": "history",
+    "Report": "stats",
+    "Settings": "stats",
+    "Stats": "stats",
+    "codecs": "codecs",
+}
+
+
+def __getattr__(name: str) -> object:
+    module = _LATER.get(name)
+    if module is None:
+        raise AttributeError(f"module 'cowtree' has no attribute {name!r}")
+    found = importlib.import_module(f"cowtree.{module}")
+    value: object = found if name == module else getattr(found, name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LATER})
 
 
 def open(

@@ -5,7 +5,8 @@
 
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
-from cowtree.engine cimport CommitState, Engine
+from cowtree.commit_state cimport CommitState
+from cowtree.engine cimport Engine
 from cowtree.storage.commit_record cimport TreeReference
 from cowtree.storage.page_file cimport PageSpace, Space
 from cowtree.storage.range_writer cimport RangeWriter
@@ -94,6 +95,4 @@ cdef class Changes:
     cdef int close_savepoint(self, int depth, bint keep) except -1
 
 
-cdef bytes catalogue_key(str name, uint32_t page_size)
 cdef bytes tree_record(WriteTree tree, uint64_t commit_id)
-cdef uint64_t random_nonce() except? 0

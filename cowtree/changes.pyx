@@ -1,8 +1,6 @@
 # cython: language_level=3, autotestdict=False, auto_pickle=False, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False, nonecheck=True
 """Trees being edited: see `changes.pxd`."""
 
-import os
-
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
@@ -14,7 +12,8 @@ from cowtree.layout cimport (
     TREE_HEADER_SIZE, key_size_max, run_page_count, store32, store64,
 )
 from cowtree.pages.leaf cimport ABSENT, FOUND, Entry, leaf_entry
-from cowtree.states cimport tree_record_reference
+from cowtree.states cimport catalogue_key, tree_record_reference
+from cowtree.storage.nonce cimport random_nonce
 from cowtree.tree_codecs cimport TreeCodecs, record_codecs
 from cowtree.storage.commit_record cimport TreeReference
 from cowtree.storage.fault_guard cimport guarded
@@ -527,17 +526,6 @@ cdef int run_copy_leaf(void* argument) noexcept nogil:
     return status
 
 
-cdef bytes catalogue_key(str name, uint32_t page_size):
-    """FORMAT §3.3."""
-    cdef bytes key
-    if not name:
-        raise ValueError("a tree's name is a str that is not empty")
-    key = b"\x01" + name.encode()
-    if len(key) > key_size_max(page_size):
-        raise KeyTooLargeError(f"a tree's name has at most {key_size_max(page_size) - 1} bytes, not {len(key) - 1}")
-    return key
-
-
 cdef bytes tree_record(WriteTree tree, uint64_t commit_id):
     """FORMAT §3.3; the creation id is kept. The default tree's has its codec names only: its root is in the commit."""
     created, flags, root, entries, pages, level = commit_id, 0, 0, 0, 0, 0
@@ -565,24 +553,6 @@ cdef int restore_tree(WriteTree tree, tuple saved) except -1:
         tree.exists, tree.dropped, tree.touched, tree.record, tree.key_codec, tree.value_codec,
     ) = saved
     return 0
-
-
-cdef bytes nonce_pool = b""
-cdef size_t nonce_at = 0
-cdef unsigned long nonce_fork = 0
-
-
-cdef uint64_t random_nonce() except? 0:
-    """64 random bits, drawn 64 at a time; a forked child draws its own."""
-    global nonce_pool, nonce_at, nonce_fork
-    cdef uint64_t nonce
-    if nonce_at + 8 > <size_t>len(nonce_pool) or nonce_fork != fork_generation():
-        nonce_pool = os.urandom(512)
-        nonce_at = 0
-        nonce_fork = fork_generation()
-    memcpy(&nonce, PyBytes_AS_STRING(nonce_pool) + nonce_at, 8)
-    nonce_at += 8
-    return nonce
 
 
 cdef int get_buffer(object value, Py_buffer* buffer, str what) except -1:

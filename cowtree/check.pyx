@@ -10,7 +10,7 @@ import time
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
-from cowtree.engine cimport CommitState
+from cowtree.commit_state cimport CommitState
 from cowtree.layout cimport (
     BITMAP_SIZE, ENTRY_RUN, FIRST_RECORD_PAGE, KIND_BRANCH, KIND_LEAF, PAGE_BIRTH, PAGE_KIND, PAGE_LEVEL,
     load64, run_page_count,
@@ -19,12 +19,14 @@ from cowtree.pages.branch cimport (
     Separator, branch_child, branch_children, branch_entries, branch_free, branch_pages, branch_separator, validate_branch,
 )
 from cowtree.pages.leaf cimport Entry, entry_count, leaf_entry, leaf_free, prefix_size, validate_leaf
+from cowtree.storage.commit_record cimport CommitRecord
 from cowtree.storage.fault_guard cimport guarded
 from cowtree.storage.page_file cimport PageFile, Space, bit_clear, space_check_page, space_check_run, space_error
 from cowtree.tree.cursor cimport entry_key
 from cowtree.tree.view cimport TreeView
 
 from cowtree.errors import CorruptionError
+from cowtree.storage.commit_record import record_follows
 from cowtree.stats import Report
 
 PROBLEMS_MAX = 100
@@ -62,6 +64,7 @@ cdef class Checker:
     cdef object path
     cdef object progress
     cdef list problems
+    cdef set reported                      # pages that `problems` name
     cdef uint64_t pages                    # verified, runs included
     cdef uint64_t total
     cdef double next_call
@@ -69,7 +72,14 @@ cdef class Checker:
     cdef uint64_t leaf_used, leaf_room, branch_used, branch_room      # bytes
 
     cdef int report(self, uint64_t page, str text) except -1:
+        self.reported.add(page)
         return self.add(f"page {page}: {text}")
+
+    def report_once(self, error):
+        """A CorruptionError as a problem, unless its page was reported before."""
+        if error.page not in self.reported:
+            self.reported.add(error.page)
+            self.add(str(error))
 
     cdef int add(self, str problem) except -1:
         if len(self.problems) < PROBLEMS_MAX:
@@ -107,7 +117,7 @@ cdef class Checker:
         )
         self.advance(1)
         if status < 0:
-            self.add(str(space_error(None, number, status)))
+            self.report_once(space_error(None, number, status))
             return 0, 0
         own_birth = load64(page + PAGE_BIRTH)
         if own_birth > birth:
@@ -168,7 +178,7 @@ cdef class Checker:
                 recheck_run, &request, self.space.base, self.space.base + (self.space.page_limit << self.space.shift)
             )
             if status < 0:
-                self.add(str(space_error(None, request.number, status)))
+                self.report_once(space_error(None, request.number, status))
                 continue
             run_pages = run_page_count(request.value_size, self.space.page_size)
             pages += run_pages
@@ -223,7 +233,10 @@ cdef class Checker:
 def check_state(CommitState state not None, PageFile file not None, progress):
     """Check a commit: see `Database.check`."""
     cdef Checker checker = Checker()
-    entries = checker_walk(checker, state, file, progress)
+    entries = checker_walk(checker, state, file, progress, state.end)
+    check_records(checker, state, file)
+    if progress is not None:
+        progress(checker.pages * file.page_size, checker.pages * file.page_size)
     return Report(
         ok=not checker.problems, problems=tuple(checker.problems), commit_id=state.record.fields.commit_id,
         pages=checker.pages, entries=entries,
@@ -233,7 +246,7 @@ def check_state(CommitState state not None, PageFile file not None, progress):
 def page_kinds(CommitState state not None, PageFile file not None):
     """The pages that a commit needs, by kind, and how full they are; CorruptionError where it does not check."""
     cdef Checker checker = Checker()
-    checker_walk(checker, state, file, None)
+    checker_walk(checker, state, file, None, 0)
     if checker.problems:
         raise CorruptionError(checker.problems[0], path=file.path)
     return {
@@ -245,8 +258,34 @@ def page_kinds(CommitState state not None, PageFile file not None):
     }
 
 
-cdef object checker_walk(Checker checker, CommitState state, PageFile file, object progress):
-    """Walk all trees of a commit; how many entries there are."""
+cdef int check_records(Checker checker, CommitState state, PageFile file) except -1:
+    """The past: every record from the first one on, whether it follows its predecessor, and its pages (I9)."""
+    cdef CommitRecord record, previous = None
+    cdef uint64_t page = FIRST_RECORD_PAGE
+    from cowtree.storage.recovery_scan import RangeReader
+    reader = RangeReader(file)
+    while page < state.end:
+        try:
+            record = reader.read_commit(page, 16)
+        except CorruptionError as error:
+            # Where the next one begins is not known.
+            checker.report_once(error)
+            return 0
+        reason = record_follows(previous, record)
+        if reason is not None:
+            checker.report(page, f"the record does not follow the one before: {reason}")
+            return 0
+        problem = reader.range_problem(record, presynced=True)
+        if problem is not None:
+            checker.report_once(problem)
+        checker.advance(record.fields.page_count)
+        previous = record
+        page += record.fields.page_count
+    return 0
+
+
+cdef object checker_walk(Checker checker, CommitState state, PageFile file, object progress, uint64_t more_pages):
+    """Walk all trees of a commit; how many entries there are. `more_pages` are verified afterwards."""
     cdef TreeView view
     cdef uint64_t commit_id = state.record.fields.commit_id
     from cowtree.states import catalogue_records
@@ -255,12 +294,14 @@ cdef object checker_walk(Checker checker, CommitState state, PageFile file, obje
     checker.path = file.path
     checker.progress = progress
     checker.problems = []
-    checker.total = state.record.pages_appended - state.record.pages_retired
+    live = state.record.pages_appended - state.record.pages_retired
+    checker.total = live + more_pages
+    checker.reported = set()
     checker.advance(3)                     # pages 0, 1 and the commit page
     try:
         RangeReader(file).read_commit(state.record.fields.page)
     except CorruptionError as error:
-        checker.problems.append(str(error))
+        checker.report_once(error)
     entries, pages = checker.walk_tree(
         "the default tree", &state.default_tree, commit_id, state.record.fields.default_tree.pages
     )
@@ -277,11 +318,9 @@ cdef object checker_walk(Checker checker, CommitState state, PageFile file, obje
             entries += found
             pages += more
     if not checker.problems:
-        live = 3 + state.record.fields.retired_pages + pages
-        if live != checker.total:
-            checker.problems.append(f"{live} pages are needed, {checker.total} accounted for (I10)")
+        needed = 3 + state.record.fields.retired_pages + pages
+        if needed != live:
+            checker.problems.append(f"{needed} pages are needed, {live} accounted for (I10)")
         if entries != state.record.fields.entries:
             checker.problems.append(f"{entries} entries in all trees, {state.record.fields.entries} recorded")
-    if progress is not None:
-        progress(checker.pages * file.page_size, checker.pages * file.page_size)
     return entries

@@ -1,6 +1,7 @@
 """The handle of a database, and of its trees."""
 
-from cowtree.engine cimport CommitState, Engine
+from cowtree.commit_state cimport CommitState
+from cowtree.engine cimport Engine
 from cowtree.session cimport Session, WriteTree
 from cowtree.writer cimport Writer
 
@@ -17,6 +18,8 @@ cdef class Database(Writer):
     cdef object __weakref__
 
     cdef Engine live(self)
+    cdef CommitState current(self)
+    cdef Session begin(self, object timeout)
 
 
 cdef class DatabaseTree(Writer):

@@ -5,7 +5,8 @@ import os
 import weakref
 
 from cowtree.differences cimport state_changes
-from cowtree.engine cimport CommitState, Engine
+from cowtree.commit_state cimport CommitState
+from cowtree.engine cimport Engine
 from cowtree.layout cimport key_size_max
 from cowtree.session cimport Session, WriteTree, begin_session, tag_record
 from cowtree.snapshot cimport state_at, take_snapshot
@@ -17,16 +18,14 @@ from cowtree.tree_codecs cimport codec_names, make_codecs
 from cowtree.writer cimport Writer
 
 from cowtree import registry
+from cowtree.succession import SupersededError
 from cowtree.errors import ClosedError, ReadOnlyError
 from cowtree.catalogue import (
     AUTO_COMPACT, HISTORY, check_auto_compact, check_history, check_tag_name, pack_setting, setting_key, tag_key,
 )
-from cowtree.feed import Changes
-from cowtree.history import commit_history
 from cowtree.options import ALL, DEFAULT, NOTE_SIZE_MAX, VALUE_SIZE_MAX, check_timeout
 from cowtree.snapshot import check_name
 from cowtree.states import settings_of
-from cowtree.stats import Stats
 from cowtree.storage.record_reader import RecordReader
 
 
@@ -118,13 +117,37 @@ cdef class Database(Writer):
                 raise ClosedError("a database in memory belongs to the process that made it")
             self.engine = registry.engine_for(self.handle_path, create=False, page_size=None, **self.options)
             self.transactions = []
+        if self.engine.superseded:
+            self.follow()
         return self.engine
+
+    def follow(self):
+        """Turn to the file, or the engine, that has taken the present one's place."""
+        cdef Engine old
+        with registry.engines_lock:
+            old = self.engine
+            if not old.superseded:
+                return
+            self.engine = old.successor if old.successor is not None else registry.engine_for(
+                self.handle_path, create=False, page_size=None, **self.options
+            )
+            registry.release(old)
+
+    cdef CommitState current(self):
+        """The newest commit of the file that is at the path."""
+        cdef CommitState state
+        while True:
+            state = self.live().newest()
+            if not self.engine.superseded:
+                return state
 
     cdef object pin(self, TreeView* view):
         cdef CommitState state
         if self.ended or fork_generation() != self.engine.fork_mark:
             self.live()
         state = self.engine.newest()
+        if self.engine.superseded:
+            state = self.current()
         view[0] = state.default_tree
         return state
 
@@ -137,10 +160,19 @@ cdef class Database(Writer):
         return self.handle_path
 
     cdef Session enter(self):
-        cdef Engine engine = self.live()
-        if self.readonly:
-            raise ReadOnlyError(f"{self.handle_path}: the database is open read-only")
-        return begin_session(engine, self.timeout, self.write_memory, self)
+        return self.begin(self.timeout)
+
+    cdef Session begin(self, object timeout):
+        """A write session on the file that is at the path."""
+        cdef Engine engine
+        while True:
+            engine = self.live()
+            if self.readonly:
+                raise ReadOnlyError(f"{self.handle_path}: the database is open read-only")
+            try:
+                return begin_session(engine, timeout, self.write_memory, self)
+            except SupersededError:                # then this engine says so too: the next one is tried
+                continue
 
     cdef int leave(self, Session session, bint ok) except -1:
         if ok:
@@ -158,17 +190,15 @@ cdef class Database(Writer):
         `note`: up to 1024 bytes kept with the commit. Raises LockTimeoutError, TransactionError (this thread has one
         open), ReadOnlyError, ClosedError, CommitUncertainError.
         """
-        cdef Engine engine = self.live()
         cdef Transaction transaction
-        if self.readonly:
-            raise ReadOnlyError(f"{self.handle_path}: the database is open read-only")
+        self.check_open()
         if not isinstance(note, (bytes, bytearray, memoryview)):
             raise TypeError(f"a note is bytes, not {type(note).__name__}")
         if len(note) > NOTE_SIZE_MAX:
             raise ValueError(f"a note has at most {NOTE_SIZE_MAX} bytes, not {len(note)}")
         wait = self.timeout if timeout is DEFAULT else check_timeout(timeout)
         transaction = make_transaction(
-            begin_session(engine, wait, self.write_memory, self), self.durable if sync is DEFAULT else bool(sync), bytes(note)
+            self.begin(wait), self.durable if sync is DEFAULT else bool(sync), bytes(note)
         )
         self.transactions = [known for known in self.transactions if known() is not None]
         self.transactions.append(weakref.ref(transaction))
@@ -180,8 +210,8 @@ cdef class Database(Writer):
         A new object each time. `at`: an id, a tag, an aware datetime (the newest commit not after it), a Commit or a
         Snapshot. Raises TypeError, ValueError (naive datetime), KeyError (unknown tag), SnapshotGoneError.
         """
-        cdef Engine engine = self.live()
-        cdef CommitState newest = engine.newest()
+        cdef CommitState newest = self.current()
+        cdef Engine engine = self.engine
         return take_snapshot(engine, newest if at is None else state_at(engine, newest, at))
 
     def history(self, start=None, stop=None, *, reverse=True):
@@ -189,8 +219,9 @@ cdef class Database(Writer):
 
         The empty state 0 is not among them. O(log commits) to begin, O(1) for each.
         """
-        cdef Engine engine = self.live()
-        cdef CommitState newest = engine.newest()
+        from cowtree.history import commit_history
+        cdef CommitState newest = self.current()
+        cdef Engine engine = self.engine
         bounds = [None if at is None else state_at(engine, newest, at).record.commit_id if not is_id(at) else at
                   for at in (start, stop)]
         return commit_history(RecordReader(engine.file, newest.space), newest.record, self.tags(), bounds[0], bounds[1], bool(reverse))
@@ -233,7 +264,7 @@ cdef class Database(Writer):
 
     def tags(self):
         """The tags and the ids of the commits they point at, by name."""
-        return {name: tag.commit_id for name, tag in tags_of(self.live().newest(), self.handle_path).items()}
+        return {name: tag.commit_id for name, tag in tags_of(self.current(), self.handle_path).items()}
 
     def restore(self, at):
         """Make the trees of an older commit the newest state, as a new commit; its id. O(trees): pages are shared.
@@ -254,8 +285,8 @@ cdef class Database(Writer):
         Of all trees, or of one (a name; None: the default tree), with start <= key < stop. Equal pages are skipped
         unread: it costs what changed, not what is stored. `values=False` leaves the values out. Errors of `snapshot`.
         """
-        cdef Engine engine = self.live()
-        cdef CommitState newest = engine.newest()
+        cdef CommitState newest = self.current()
+        cdef Engine engine = self.engine
         if tree is not ALL:
             check_name(tree)
         low, high = self.bounds(start, stop, prefix)
@@ -269,9 +300,10 @@ cdef class Database(Writer):
         `since=0` gives everything there is. SnapshotGoneError: that commit is not kept, so rebuild from 0; hold a tag
         on the commit of a position that must not be lost. Arguments as for `diff`.
         """
-        cdef Engine engine = self.live()
-        cdef CommitState newest = engine.newest()
+        cdef CommitState newest = self.current()
+        cdef Engine engine = self.engine
         cdef CommitState old = state_at(engine, newest, since)
+        from cowtree.feed import Changes
         if since is None:
             raise TypeError("changes need a commit to begin from; 0 gives everything")
         if tree is not ALL:
@@ -302,15 +334,16 @@ cdef class Database(Writer):
     def tree_codecs(self, name):
         """(key codec's name, value codec's name) that a tree records; "": none, its bytes are taken as they are."""
         check_name(name)
-        return codec_names(named_record(self.live().newest(), name, self.handle_path))
+        return codec_names(named_record(self.current(), name, self.handle_path))
 
     def trees(self):
         """Names of the trees of the newest commit, sorted by their UTF-8 bytes."""
-        return tree_names(self.live().newest(), self.handle_path)
+        return tree_names(self.current(), self.handle_path)
 
     def sync(self):
         """Make every commit so far durable. Raises CommitUncertainError when the sync fails."""
-        self.live().sync()
+        self.current()
+        self.engine.sync()
 
     def configure(self, *, auto_compact=DEFAULT, history=DEFAULT):
         """Change what the file is set to, durably and for every process; takes no commit id. DEFAULT: as it is.
@@ -337,16 +370,17 @@ cdef class Database(Writer):
     @property
     def settings(self):
         """What the file is set to, as `Settings`."""
-        cdef Engine engine = self.live()
-        return settings_of(engine.newest(), engine.file.page_size, self.handle_path)
+        cdef CommitState newest = self.current()
+        return settings_of(newest, self.engine.file.page_size, self.handle_path)
 
     def stats(self, *, deep=False):
         """Numbers about the file and its newest commit. O(1); `deep` walks its pages and says of what kind and how full
         they are: O(live pages), CorruptionError where they do not check.
         """
         from cowtree.check import page_kinds
-        cdef Engine engine = self.live()
-        cdef CommitState state = engine.newest()
+        from cowtree.stats import Stats
+        cdef CommitState state = self.current()
+        cdef Engine engine = self.engine
         page_size = engine.file.page_size
         record = state.record
         live = (record.pages_appended - record.pages_retired) * page_size
@@ -368,10 +402,38 @@ cdef class Database(Writer):
         )
 
     def check(self, *, progress=None):
-        """Verify every page that the newest commit can reach, from the bytes up: a `Report`. O(file)."""
+        """Verify the file from the bytes up: a `Report`. O(file).
+
+        Of the newest commit every page, key order and count, whatever was verified before; of the past every record's
+        place in the chain and the checksums of its pages. `progress(done, total)` in bytes.
+        """
         from cowtree.check import check_state
-        cdef Engine engine = self.live()
-        return check_state(engine.newest(), engine.file, progress)
+        cdef CommitState newest = self.current()
+        return check_state(newest, self.engine.file, progress)
+
+    def compact(self, *, progress=None):
+        """Rewrite the file without what nothing needs any more; it has the same path and the same database in it.
+
+        Kept are the newest commit, tagged ones, what `history` asks for (`configure`), and those that a snapshot of
+        this process shows; other commits are gone: `snapshot(at)` of them is a SnapshotGoneError. Snapshots go on
+        reading, in every process. Writers wait meanwhile. `progress(done, None)` in bytes, last done == total.
+
+        Raises OSError (the file is as it was), CorruptionError, LockTimeoutError, TransactionError, ReadOnlyError, and
+        what `progress` raises. O(kept pages).
+        """
+        from cowtree.compaction import compact
+        compact(self, progress)
+
+    def backup(self, path, *, at=None, progress=None):
+        """Write a database with everything up to the newest commit, or the one that `at` names, to a new file `path`.
+
+        Others go on to read and write. The file is whole, durable and verified page by page, or is not there:
+        FileExistsError (what is there stays), CorruptionError (a damaged page), OSError, and what `progress` raises.
+        `at` as for `snapshot`; `progress(done, total)` in bytes. O(file) time, O(1) memory.
+        """
+        from cowtree.backup import write_backup
+        cdef CommitState newest = self.current()
+        write_backup(self.engine.file, state_at(self.engine, newest, at).record, path, progress=progress)
 
     def close(self):
         """Roll back its open transaction and let go of the file; the last handle closes it cleanly. Idempotent.
@@ -395,7 +457,7 @@ cdef class Database(Writer):
     @property
     def commit_id(self):
         """Id of the newest commit; 0 = the empty state."""
-        return self.live().newest().record.commit_id
+        return self.current().record.commit_id
 
     @property
     def path(self):
@@ -455,8 +517,7 @@ cdef class DatabaseTree(Writer):
         raise TypeError("made by Database.tree()")
 
     cdef object pin(self, TreeView* view):
-        cdef Engine engine = self.owner.live()
-        cdef CommitState state = engine.newest()
+        cdef CommitState state = self.owner.current()
         fill_named(state, self.name, view, self.owner.handle_path)
         if self.codecs is not None:
             self.codecs.agree_with_record(named_record(state, self.name, self.owner.handle_path))

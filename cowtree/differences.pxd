@@ -1,6 +1,6 @@
 """Differences between states, tree by tree."""
 
-from cowtree.engine cimport CommitState
+from cowtree.commit_state cimport CommitState
 from cowtree.tree.cursor cimport TreeSource
 
 cdef object state_changes(

@@ -4,14 +4,13 @@
 Which trees differ is itself a difference: that of the two catalogues, whose records name the roots.
 """
 
-from cowtree.engine cimport CommitState
+from cowtree.commit_state cimport CommitState
 from cowtree.reader cimport FixedSource
 from cowtree.states cimport catalogue_of, fill_named
 from cowtree.tree.cursor cimport TreeSource
 from cowtree.tree.diff cimport diff_iterator
 
 from cowtree.catalogue import TAG, TREE
-from cowtree.feed import Change
 from cowtree.options import ALL
 
 
@@ -54,6 +53,7 @@ cdef object source_changes(list pairs, bytes low, bytes high, bint values):
 
 def iterate(pairs, low, high, values):
     """The changes of each (name, old source, new source) in turn."""
+    from cowtree.feed import Change
     for name, old, new in pairs:
         for key, kind, before, after in diff_iterator(old, new, low, high, values, True):
             yield Change(name, key, kind, before, after)

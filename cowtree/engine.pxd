@@ -8,25 +8,14 @@
 
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
+from cowtree.commit_state cimport CommitState
 from cowtree.storage.commit_record cimport CommitRecord
 from cowtree.storage.file_lock cimport FileLock
-from cowtree.storage.page_file cimport PageFile, PageSpace
+from cowtree.storage.page_file cimport PageFile
 from cowtree.storage.shared_sync cimport SharedSync
 from cowtree.storage.tail cimport Tail
+from cowtree.succession cimport Pins
 from cowtree.tree.cursor cimport TreeSource
-from cowtree.tree.view cimport TreeView
-
-
-cdef class CommitState:
-    """A record, the mapping that holds it, and views of its trees. Immutable; a reference pins the mapping."""
-
-    cdef readonly CommitRecord record
-    cdef readonly PageSpace space
-    cdef readonly uint64_t end             # the page behind its range
-    cdef TreeView default_tree
-    cdef TreeView catalogue
-    cdef dict named                        # cache: name -> TreeRecord bytes or None
-    cdef bint tail_in_file                 # the file reaches beyond page `end`
 
 
 cdef class Engine:
@@ -38,6 +27,9 @@ cdef class Engine:
     cdef bytes path_bytes
     cdef readonly bint readonly
     cdef readonly bint closed
+    cdef readonly bint superseded          # another file has taken this one's place at the path
+    cdef readonly object successor         # its engine, if it has no path; else None
+    cdef Pins pins
     cdef bint wrote                        # since it was opened: a clean close is owed
     cdef bint trusted_tail                 # what lies behind `appended` is known
     cdef bint anonymous
@@ -85,4 +77,3 @@ cdef class Engine:
     cdef uint64_t checkpoint_words(self) except? 0
     cdef uint64_t word_at(self, uint64_t offset) except? 0
     cdef CommitState state_of(self, CommitRecord record)
-    cdef CommitState state_in(self, CommitRecord record, PageSpace space)

@@ -1,13 +1,9 @@
 """One engine per file and process: locks, tips, syncs."""
 
-from cowtree.storage.commit_record import CommitRecord
+from cowtree.commit_state import CommitState
 from cowtree.storage.file_lock import FileLock
 from cowtree.storage.page_file import PageFile
 from cowtree.storage.recovery import Recovery
-
-class CommitState:
-    record: CommitRecord
-    end: int
 
 class Engine:
     file: PageFile
@@ -16,6 +12,8 @@ class Engine:
     path: str | None
     readonly: bool
     closed: bool
+    superseded: bool
+    successor: Engine | None
     durable_sequence: int
     handles: int
     snapshots: int
@@ -28,6 +26,8 @@ class Engine:
         boot: bytes,
         copy_on_write: bool,
     ) -> None: ...
+    def find_successor(self) -> bool: ...
+    def succeed(self, successor: Engine | None) -> None: ...
     def sync(self) -> None: ...
     def shutdown(self) -> None: ...
     @property

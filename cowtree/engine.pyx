@@ -12,22 +12,24 @@ import signal
 import threading
 import time
 
-from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint64_t
 from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
 from posix.unistd cimport pread
 
+from cowtree.commit_state cimport CommitState, state_in
 from cowtree.layout cimport load64
-from cowtree.storage.commit_record cimport FLAG_EMBEDDED, CommitRecord, TreeReference
+from cowtree.storage.commit_record cimport CommitRecord
 from cowtree.storage.devices cimport iovec
 from cowtree.storage.fault_guard cimport guarded_copy, install_guard
 from cowtree.storage.file_lock cimport fork_generation, published_pages, same_file
-from cowtree.storage.page_file cimport PageFile, PageSpace, Space, space_clear_verified_from
+from cowtree.storage.page_file cimport PageFile, Space, space_clear_verified_from
 from cowtree.storage.shared_sync cimport SharedSync
 from cowtree.storage.tail cimport Tail
+from cowtree.succession cimport pins_of
 from cowtree.tree.cursor cimport TreeSource
-from cowtree.tree.view cimport TreeView
 
 from cowtree.errors import ClosedError, CommitUncertainError, LockTimeoutError, ReadOnlyError, TransactionError
+from cowtree.succession import SupersededError
 from cowtree.storage import recovery as recovery_steps
 from cowtree.storage.checkpoint import CLEAN, NO_BOOT_ID, VOLATILE, read_checkpoint, write_checkpoint
 from cowtree.storage.file_system import FileSystem
@@ -46,21 +48,6 @@ cdef uint64_t monotonic_ns() noexcept nogil:
     return <uint64_t>now.tv_sec * 1000000000 + <uint64_t>now.tv_nsec
 
 
-cdef class CommitState:
-    """See `engine.pxd`."""
-
-
-cdef void fill_view(
-    TreeView* view, const Space* space, const TreeReference* tree, uint64_t limit, uint32_t embedded_offset
-) noexcept:
-    view.space = space
-    view.root = tree.root
-    view.entries = tree.entries
-    view.level = tree.level
-    view.limit = limit
-    view.offset = embedded_offset
-
-
 cdef class Engine:
     """See `engine.pxd`. Made by `registry.engine_for`; counted by `handles`."""
 
@@ -72,6 +59,7 @@ cdef class Engine:
         self.path_bytes = b"" if path is None else os.fsencode(path)
         self.anonymous = file.anonymous
         self.readonly = file.readonly or (lock is None and not file.anonymous)
+        self.pins = pins_of(file.uuid)
         self.writer = threading.Lock()
         self.syncing = SharedSync()
         self.boot = boot
@@ -86,22 +74,7 @@ cdef class Engine:
 
     cdef CommitState state_of(self, CommitRecord record):
         """Views of a record's trees over a mapping that reaches one page beyond its end: the word there is loaded."""
-        return self.state_in(record, self.file.space_for(record.fields.page + record.fields.page_count + 1))
-
-    cdef CommitState state_in(self, CommitRecord record, PageSpace space):
-        """Views of a record's trees over a mapping that holds them."""
-        cdef CommitState state = CommitState.__new__(CommitState)
-        state.record = record
-        state.end = record.fields.page + record.fields.page_count
-        state.space = space
-        state.named = {}
-        fill_view(
-            &state.default_tree, &state.space.space, &record.fields.default_tree, state.end,
-            record.fields.embedded_offset if record.fields.flags & FLAG_EMBEDDED else 0,
-        )
-        fill_view(&state.catalogue, &state.space.space, &record.fields.catalogue, state.end, 0)
-        state.tail_in_file = False             # not looked up yet
-        return state
+        return state_in(record, self.file.space_for(record.fields.page + record.fields.page_count + 1))
 
     cdef CommitState newest(self):
         """The newest commit that counts, in any process. One load from memory when nothing is new."""
@@ -110,6 +83,8 @@ cdef class Engine:
         cdef const Space* space
         cdef const uint8_t* tail
         if self.closed:
+            if self.superseded:
+                return state                       # whoever still asks is about to turn to the successor
             raise ClosedError("the database is closed")
         if state.space.space.mirrored:
             state.space.trim()                     # nobody reads: readers hold the GIL while they are inside
@@ -135,7 +110,10 @@ cdef class Engine:
     cdef CommitState refresh(self):
         """Something stands behind the tip: hop over what is published."""
         cdef CommitState state = self.published
-        cdef int64_t published = published_pages(self.file.device.fd)
+        cdef int64_t published
+        if self.find_successor():
+            return state
+        published = published_pages(self.file.device.fd)
         cdef object found
         if published > 0:
             if <uint64_t>published <= state.end:
@@ -159,6 +137,20 @@ cdef class Engine:
             self.appended = state
             self.trusted_tail = False
         return self.published
+
+    def find_successor(self):
+        """Was the file compacted, so that another one is at its path now? O(1), two reads."""
+        if self.superseded or self.anonymous:
+            return self.superseded
+        slot = read_checkpoint(self.file.device, self.file.page_size, self.file.generation)
+        if slot is not None and slot.superseded and not same_file(self.path_bytes, self.dev, self.ino):
+            self.superseded = os.path.exists(self.path)
+        return self.superseded
+
+    def succeed(self, successor):
+        """Another file has this one's place, or, where there is no path, another engine."""
+        self.successor = successor
+        self.superseded = True
 
     def find_tip(self, start, published_end, from_medium):
         """The newest record from `start` on (FORMAT §6.2)."""
@@ -200,6 +192,8 @@ cdef class Engine:
     # -- who may write ------------------------------------------------------------------------------------------------
 
     cdef int require_usable(self) except -1:
+        if self.superseded:
+            raise SupersededError(errno.ESTALE, "the file was compacted: another one is at its path", self.path)
         if self.closed:
             raise ClosedError("the database is closed")
         if self.readonly:
@@ -319,6 +313,8 @@ cdef class Engine:
     cdef int require_same_file(self) except -1:
         """The path must still name this file: rename, unlink and restore are noticed before anything is written."""
         if not same_file(self.path_bytes, self.dev, self.ino):
+            if self.find_successor():
+                self.require_usable()
             raise OSError(
                 errno.ESTALE, "the database file was replaced or removed: close this handle and open the path again",
                 self.path,
@@ -548,7 +544,7 @@ cdef class Engine:
         with nogil:
             self.syncing.lead(EVERYTHING)
         try:
-            if self.wrote and not self.anonymous and self.poison is None:
+            if self.wrote and not self.anonymous and self.poison is None and not self.find_successor():
                 self.close_cleanly()
         finally:
             self.closed = True

@@ -22,7 +22,7 @@ __all__ = ["engine_for", "memory_engine", "release"]
 
 _engines: dict[tuple[int, int, bool], Engine] = {}
 # Re-entrant: a collection that runs in the middle may release handles.
-_lock = threading.RLock()
+engines_lock = threading.RLock()
 # Zeros written ahead are copied again on these: they gain nothing (D5).
 _COPY_ON_WRITE = frozenset({"btrfs", "zfs", "bcachefs"})
 _REFUSED = frozenset({"nfs", "cifs", "9p", "fuse"})
@@ -30,9 +30,9 @@ _REFUSED = frozenset({"nfs", "cifs", "9p", "fuse"})
 
 def _after_fork() -> None:
     """A child opens engines of its own; what it inherited stays readable through its snapshots."""
-    global _engines, _lock
+    global _engines, engines_lock
     _engines = {}
-    _lock = threading.RLock()
+    engines_lock = threading.RLock()
 
 
 os.register_at_fork(after_in_child=_after_fork)
@@ -55,7 +55,7 @@ def engine_for(
     `trace` and `file_system` are where tests plug in. Raises FileNotFoundError, IsADirectoryError, FormatError,
     CorruptionError, ValueError (another page size), OSError.
     """
-    with _lock:
+    with engines_lock:
         while True:
             try:
                 status = os.stat(path)
@@ -133,7 +133,7 @@ def memory_engine(page_size: int) -> Engine:
 
 def release(engine: Engine) -> None:
     """One handle less; with the last one the engine shuts down."""
-    with _lock:
+    with engines_lock:
         engine.handles -= 1
         if engine.handles > 0:
             return

@@ -4,7 +4,8 @@ from libc.stdint cimport uint32_t, uint64_t
 
 from cowtree.changes cimport Changes, WriteTree
 from cowtree.storage.commit_record cimport TreeReference
-from cowtree.engine cimport CommitState, Engine
+from cowtree.commit_state cimport CommitState
+from cowtree.engine cimport Engine
 from cowtree.tree.cursor cimport TreeSource
 
 

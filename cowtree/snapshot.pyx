@@ -3,18 +3,21 @@
 
 from collections.abc import Mapping
 
+cimport cython
+
 from cowtree.differences cimport state_changes
-from cowtree.engine cimport CommitState, Engine
+from cowtree.commit_state cimport CommitState, state_in
+from cowtree.engine cimport Engine
 from cowtree.reader cimport Reader
 from cowtree.storage.file_lock cimport fork_generation
 from cowtree.states cimport catalogue_value, fill_named, named_record, tree_names
+from cowtree.succession cimport Pins
 from cowtree.tree.view cimport TreeView
 from cowtree.tree_codecs cimport codec_names, make_codecs
 
 from cowtree import registry
 from cowtree.catalogue import TAG, unpack_tag
 from cowtree.errors import ClosedError, SnapshotGoneError
-from cowtree.history import commit_time, record_at, record_of_tag
 from cowtree.options import ALL
 from cowtree.storage.record_reader import RecordReader
 
@@ -29,7 +32,26 @@ cdef Snapshot take_snapshot(Engine engine, CommitState state):
     snapshot.view = state.default_tree
     snapshot.ended = False
     engine.snapshots += 1
+    snapshot.pins = engine.pins
+    snapshot.next = engine.pins.first
+    snapshot.previous = NULL
+    if snapshot.next != NULL:
+        (<Snapshot>snapshot.next).previous = <void*>snapshot
+    engine.pins.first = <void*>snapshot
     return snapshot
+
+
+cdef set pinned_ids(Pins pins):
+    """Ids of the commits that open snapshots of this process show."""
+    cdef Snapshot snapshot
+    cdef void* at = pins.first
+    cdef set ids = set()
+    while at != NULL:
+        snapshot = <Snapshot>at
+        if snapshot.state is not None:
+            ids.add(snapshot.state.record.fields.commit_id)
+        at = snapshot.next
+    return ids
 
 
 cdef CommitState state_at(Engine engine, CommitState newest, object at):
@@ -37,6 +59,7 @@ cdef CommitState state_at(Engine engine, CommitState newest, object at):
     cdef Snapshot snapshot
     if at is None:
         return newest
+    from cowtree.history import record_at, record_of_tag
     reader = RecordReader(engine.file, newest.space)
     if isinstance(at, Snapshot):
         snapshot = at
@@ -57,7 +80,7 @@ cdef CommitState state_at(Engine engine, CommitState newest, object at):
         return newest
     else:
         record = record_at(reader, newest.record, at)
-    return engine.state_in(record, newest.space)
+    return state_in(record, newest.space)
 
 
 def reopen_snapshot(path, uuid, commit_id, nonce, mapped, any_file_system):
@@ -68,6 +91,7 @@ def reopen_snapshot(path, uuid, commit_id, nonce, mapped, any_file_system):
         path, create=False, readonly=True, mode=0, page_size=None, mapped=mapped, any_file_system=any_file_system
     )
     try:
+        from cowtree.history import record_at
         newest = engine.newest()
         if engine.file.uuid != uuid:
             raise SnapshotGoneError(f"{path}: another database is there now")
@@ -75,7 +99,7 @@ def reopen_snapshot(path, uuid, commit_id, nonce, mapped, any_file_system):
         record = record_at(reader, newest.record, commit_id)
         if record.commit_nonce != nonce:
             raise SnapshotGoneError(f"{path}: its commit {commit_id} is of another past")
-        snapshot = take_snapshot(engine, engine.state_in(record, newest.space))
+        snapshot = take_snapshot(engine, state_in(record, newest.space))
     except BaseException:
         registry.release(engine)
         raise
@@ -88,6 +112,9 @@ def reopen_snapshot_tree(snapshot, name, key, value):
     return snapshot.tree(name, key=key, value=value)
 
 
+# In a cycle of garbage its fields stay until `__dealloc__`, which takes it out of the list of pins; none of them leads
+# back to it, so that nothing is kept for ever.
+@cython.no_gc_clear
 cdef class Snapshot(Reader):
     """One commit of a database, stable for ever, shareable between threads.
 
@@ -110,6 +137,12 @@ cdef class Snapshot(Reader):
     cdef int let_go(self) except -1:
         """One snapshot of the engine less."""
         self.engine.snapshots -= 1
+        if self.previous != NULL:
+            (<Snapshot>self.previous).next = self.next
+        else:
+            self.pins.first = self.next
+        if self.next != NULL:
+            (<Snapshot>self.next).previous = self.previous
         if self.holds_engine and fork_generation() == self.engine.fork_mark:
             self.holds_engine = False
             registry.release(self.engine)
@@ -152,6 +185,7 @@ cdef class Snapshot(Reader):
     def time(self):
         """When that commit was made (aware, UTC)."""
         self.check_open()
+        from cowtree.history import commit_time
         return commit_time(self.state.record)
 
     def diff(self, older, *, tree=ALL, start=None, stop=None, prefix=None, values=True):

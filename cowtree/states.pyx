@@ -4,7 +4,8 @@
 from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memset
 
-from cowtree.engine cimport CommitState
+from cowtree.commit_state cimport CommitState
+from cowtree.layout cimport key_size_max
 from cowtree.reader cimport FixedSource
 from cowtree.storage.commit_record cimport CommitRecord, TreeReference
 from cowtree.storage.record_reader cimport RecordReader
@@ -14,10 +15,20 @@ from cowtree.catalogue import (
     AUTO_COMPACT, AUTO_COMPACT_DEFAULT, HISTORY, TAG, TREE, check_auto_compact, check_history, setting_key,
     unpack_setting, unpack_tag,
 )
-from cowtree.errors import CorruptionError
-from cowtree.stats import Settings
+from cowtree.errors import CorruptionError, KeyTooLargeError
 from cowtree.storage.chain import giver_of
 from cowtree.tree_codecs import TREE_RECORD
+
+
+cdef bytes catalogue_key(str name, uint32_t page_size):
+    """FORMAT §3.3."""
+    cdef bytes key
+    if not name:
+        raise ValueError("a tree's name is a str that is not empty")
+    key = b"\x01" + name.encode()
+    if len(key) > key_size_max(page_size):
+        raise KeyTooLargeError(f"a tree's name has at most {key_size_max(page_size) - 1} bytes, not {len(key) - 1}")
+    return key
 
 
 cdef object tree_record_view(bytes record, TreeView* view):
@@ -87,6 +98,7 @@ cdef uint64_t tree_count(CommitState state, object path) except? 0:
 
 def settings_of(CommitState state not None, uint32_t page_size, path):
     """What a commit's file is set to."""
+    from cowtree.stats import Settings
     cdef FixedSource catalogue = catalogue_of(state, path)
     ratio = catalogue.get(setting_key(AUTO_COMPACT))
     kept = catalogue.get(setting_key(HISTORY))
@@ -110,6 +122,11 @@ cdef dict tags_of(CommitState state, object path):
     return {
         key[1:].decode(): unpack_tag(record, path) for key, record in catalogue_of(state, path).items(prefix=TAG)
     }
+
+
+def tags_in(CommitState state not None, path):
+    """`tags_of` for Python."""
+    return tags_of(state, path)
 
 
 def record_giving(RecordReader reader not None, CommitRecord record not None):

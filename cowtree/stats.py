@@ -66,5 +66,5 @@ class Report:
     """One line each, with the page; at most 100."""
     commit_id: int
     pages: int
-    """Pages verified."""
+    """Pages verified: the newest commit's, and those of every record."""
     entries: int

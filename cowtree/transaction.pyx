@@ -10,7 +10,7 @@ from collections.abc import MutableMapping
 from libc.stdint cimport uint64_t
 
 from cowtree.differences cimport changed_names, source_changes, tree_source
-from cowtree.engine cimport CommitState
+from cowtree.commit_state cimport CommitState
 from cowtree.layout cimport key_size_max
 from cowtree.snapshot cimport state_at
 from cowtree.session cimport Session, WriteTree

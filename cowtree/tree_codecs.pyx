@@ -6,7 +6,6 @@ A handle without codecs has no `TreeCodecs`; its reads and writes never come her
 
 import struct
 
-from cowtree.codecs import check_codec, check_key_codec
 from cowtree.errors import CodecError, DecodeError
 from cowtree.options import as_bytes
 from cowtree.views import prefix_end
@@ -20,6 +19,7 @@ cdef TreeCodecs make_codecs(str tree, object key, object value):
     cdef TreeCodecs codecs
     if key is None and value is None:
         return None
+    from cowtree.codecs import check_codec, check_key_codec
     codecs = TreeCodecs.__new__(TreeCodecs)
     codecs.tree = tree
     codecs.key_name = codecs.value_name = b""

@@ -24,7 +24,7 @@ PRINTED = {
         "indexed after edits: 4",
         "everyone: [('Ithaca', 'nobody'), ('London', 'ada'), ('Manchester', 'alan'),"
         " ('Rotterdam', 'edsger')]",
-        "rebuilt from another source: [('Helsinki', 'linus')]",
+        "rebuilt from everything: 5",
     ],
     "session_store.py": [
         "views counted by four threads: 100",
@@ -40,7 +40,7 @@ PRINTED = {
         "undo would change 2: None -> Roots",
         "undo would change title: On Trees -> Trees",
         "1 write a title",
-        "2 add a chapter draft",
+        "2 add chapters draft",
         "3 rename",
         "4 undo, back to 2",
         "5 undo, back to 1",

@@ -189,3 +189,40 @@ def test_writes_to_a_snapshot_are_impossible(db: cowtree.Database) -> None:
             reader[b"k"] = b"v"
         with pytest.raises((TypeError, AttributeError)):
             del reader[b"k"]
+
+
+def test_snapshots_in_cycles_of_garbage_are_forgotten(path: Path) -> None:
+    """The list of open snapshots borrows them: each takes itself out, however it ends."""
+
+    class Holder:
+        snapshot: cowtree.Snapshot
+        itself: Holder
+
+    class Subclass(dict[str, object]):
+        pass
+
+    rng = random.Random(2)
+    with cowtree.open(path, sync=False) as db:
+        kept: list[cowtree.Snapshot] = []
+        for i in range(300):
+            db[b"k"] = b"%d" % i
+            holder = Holder()
+            holder.itself = holder
+            holder.snapshot = db.snapshot()
+            cycle = Subclass(snapshot=db.snapshot())
+            cycle["cycle"] = cycle
+            kept.append(db.snapshot())
+            if rng.random() < 0.3:
+                kept.pop(rng.randrange(len(kept))).close()
+            if rng.random() < 0.3:
+                kept.pop(rng.randrange(len(kept)))
+            if rng.random() < 0.1:
+                gc.collect()
+        holder = Holder()
+        cycle = Subclass()
+        gc.collect()
+        assert db.stats().snapshots == len(kept)
+        db.compact()
+        newest = {db.commit_id}
+        assert {c.id for c in db.history()} == {s.commit_id for s in kept} | newest
+        assert [s[b"k"] for s in kept] == [b"%d" % (s.commit_id - 1) for s in kept]

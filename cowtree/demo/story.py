@@ -14,6 +14,7 @@ import cowtree
 from cowtree.demo.crash import kill_writers
 from cowtree.demo.files import FILES, Ledger, Source, batches, find_files
 from cowtree.demo.loading import Loading, load_with_cowtree, load_with_lmdb
+from cowtree.demo.past import Difference, read_by_workers
 from cowtree.demo.readers import Readers, verify_snapshot
 
 __all__ = ["run"]
@@ -22,6 +23,8 @@ PER_COMMIT = 100
 READERS = 4
 KILLS = 6
 COMMITS_BEFORE_KILL = 30
+WORKERS = 4
+LOADED = "loaded"
 
 
 def run(directory: str | None = None) -> int:
@@ -62,6 +65,7 @@ class _Story:
         self.sources = sources
         self.ledger = Ledger()
         self.loaded_bytes = 0
+        self.rewritten = self.deleted = 0
         self.rows: list[tuple[str, str, str]] = []
         self.problems: list[str] = []
 
@@ -70,6 +74,7 @@ class _Story:
         with cowtree.open(self.path) as db:
             with Readers(db, READERS) as readers:
                 self.load(db)
+                db.tag(LOADED)
                 self.change(db)
             self.problems += readers.problems
             self.row(
@@ -80,7 +85,9 @@ class _Story:
             with db.snapshot() as snapshot:
                 self.count_directories(snapshot)
                 self.show_largest(snapshot)
+                self.look_back(db, snapshot)
             self.check(db)
+            self.compact(db)
         self.crash()
 
     def load(self, db: cowtree.Database) -> None:
@@ -117,6 +124,7 @@ class _Story:
                             rewritten += 1
                     self.ledger.stamp(txn)
             notes.append(f"{rewritten} rewritten, {deleted} deleted")
+        self.rewritten, self.deleted = rewritten, deleted
 
     def count_directories(self, snapshot: cowtree.Snapshot) -> None:
         """Counts by directory are two descents each, however many files there are."""
@@ -141,6 +149,33 @@ class _Story:
         with snapshot.buffer(key) as view:
             self.hold(view.readonly, "buffer() is writable")
             self.hold(view == snapshot[key], "buffer() and get() differ")
+
+    def look_back(self, db: cowtree.Database, newest: cowtree.Snapshot) -> None:
+        """The commit that was tagged is still there: how it differs, and processes that read it."""
+        with db.snapshot(LOADED) as loaded:
+            with self.timed(f"differences since {LOADED!r}") as notes:
+                difference = Difference(loaded, newest)
+                notes.append(str(difference))
+            self.hold(difference.right, "a difference is not what the two versions say")
+            expected = (self.deleted, self.rewritten)
+            found = (difference.kinds["removed"], difference.kinds["changed"])
+            self.hold(found == expected, f"{found} files differ, {expected} were changed")
+            with self.timed(f"{WORKERS} processes read {LOADED!r}") as notes:
+                count, right = read_by_workers(loaded, WORKERS)
+                notes.append(f"{count} entries of one pickled snapshot")
+            self.hold(right and count == len(loaded), "a worker read something else")
+
+    def compact(self, db: cowtree.Database) -> None:
+        """Give back what only the past needs; the tagged commit stays."""
+        with self.timed("compact") as notes:
+            before = db.stats().file_bytes
+            db.compact()
+            after = db.stats().file_bytes
+            notes.append(f"{_megabytes(before)} to {_megabytes(after)}, {LOADED!r} kept")
+        self.hold(after <= before, "the file has grown")
+        self.hold(db.check().ok, "check() is not ok after compaction")
+        with db.snapshot(LOADED) as loaded:
+            verify_snapshot(loaded, deep=True)
 
     def check(self, db: cowtree.Database) -> None:
         """Verify every page."""

@@ -43,7 +43,9 @@ def commit_at_time(reader: RecordReader, tip: CommitRecord, time_ns: int) -> Com
         return giver_of(reader, tip)
     if later.previous_page == 0:
         return None
-    return giver_of(reader, previous_record(reader, later))
+    found = giver_of(reader, previous_record(reader, later))
+    # Where commits were dropped, one of them may have been the newest at that time; a commit's own time still finds it.
+    return None if later.sparse and found.time_ns // 1000 < time_ns // 1000 else found
 
 
 def _descend(

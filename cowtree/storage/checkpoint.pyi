@@ -1,7 +1,6 @@
 """The checkpoint page (FORMAT §2.2)."""
 
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from .commit_record import CommitRecord
 from .devices import Device
@@ -11,8 +10,7 @@ SUPERSEDED: Final[int]
 VOLATILE: Final[int]
 NO_BOOT_ID: Final[bytes]
 
-@dataclass(frozen=True, slots=True)
-class Checkpoint:
+class Checkpoint(NamedTuple):
     slot: int
     slot_sequence: int
     page: int

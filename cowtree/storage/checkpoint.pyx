@@ -7,7 +7,7 @@ A slot says which record is known durable (I7) and, if volatile, up to where uns
 import struct
 import sys
 import time
-from dataclasses import dataclass
+from collections import namedtuple
 
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
@@ -27,21 +27,13 @@ NO_BOOT_ID = bytes(16)
 _FIELDS = struct.Struct("<8xQQQQQ16sIIQQQ32x")
 
 
-@dataclass(frozen=True, slots=True)
-class Checkpoint:
+class Checkpoint(namedtuple("Checkpoint", (
+    "slot", "slot_sequence", "page", "sequence", "commit_id", "nonce", "boot_id", "flags", "volatile_bound",
+    "volatile_id_bound", "time_ns",
+))):
     """One valid slot. `page` to `nonce` are the durable record's; bounds are 0 unless volatile."""
 
-    slot: int
-    slot_sequence: int
-    page: int
-    sequence: int
-    commit_id: int
-    nonce: int
-    boot_id: bytes
-    flags: int
-    volatile_bound: int
-    volatile_id_bound: int
-    time_ns: int
+    __slots__ = ()
 
     @property
     def clean(self):

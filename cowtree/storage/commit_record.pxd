@@ -17,9 +17,54 @@ cdef enum:
     FLAG_EMBEDDED = 4
     FLAG_UNSYNCED = 8
     FLAG_RESTORED = 16
+    FLAG_COMPACTED = 32
+    FLAG_SPARSE = 64
+
+# Offsets in a commit page, FORMAT §3.1.
+cdef enum:
+    COMMIT_MAGIC = 32
+    COMMIT_VERSION = 40
+    COMMIT_KIND = 44
+    COMMIT_FLAGS = 46
+    COMMIT_COMPATIBLE = 48
+    COMMIT_READ_COMPATIBLE = 56
+    COMMIT_INCOMPATIBLE = 64
+    COMMIT_UUID = 72
+    COMMIT_GENERATION = 88
+    COMMIT_SEQUENCE = 96
+    COMMIT_ID = 104
+    COMMIT_NONCE = 112
+    COMMIT_ID_NONCE = 120
+    COMMIT_TIME = 128
+    COMMIT_PAGE_COUNT = 136
+    COMMIT_PREVIOUS_PAGE = 144
+    COMMIT_PREVIOUS_NONCE = 152
+    COMMIT_PREVIOUS_DIGEST = 160
+    COMMIT_DIGEST = 176
+    COMMIT_DURABLE_UPTO = 192
+    COMMIT_APPENDED = 200
+    COMMIT_RETIRED = 208
+    COMMIT_ENTRIES = 216
+    COMMIT_DEFAULT_TREE = 224
+    COMMIT_CATALOGUE = 256
+    COMMIT_EMBEDDED_OFFSET = 288
+    COMMIT_NOTE_OFFSET = 290
+    COMMIT_NOTE_SIZE = 292
+    COMMIT_SKIP_OFFSET = 294
+    COMMIT_SKIP_COUNT = 296
+    COMMIT_RETIRED_OFFSET = 298
+    COMMIT_RETIRED_SIZE = 300
+    COMMIT_RETIRED_PAGE = 304
+    COMMIT_RETIRED_COUNT = 312
+    COMMIT_RETIRED_PAGES = 320
+    COMMIT_VARIABLE_PART = 352
+    # in a tree reference
+    TREE_ROOT = 0
+    TREE_ENTRIES = 8
+    TREE_PAGES = 16
+    TREE_LEVEL = 24
 
 cdef enum:
-    COMMIT_VARIABLE_PART = 352
     SKIP_POINTERS_MAX = 63
 
 
@@ -93,6 +138,10 @@ cdef void commit_set_embedded(uint8_t* page, uint32_t offset, const TreeReferenc
 
 # Store the tree references after encode_commit.
 cdef void commit_set_trees(uint8_t* page, const TreeReference* default_tree, const TreeReference* catalogue) noexcept nogil
+
+# Why the page is not an intact commit page of this file at `number`; NULL: it is. Its fields are still to be checked.
+cdef const char* commit_page_problem(const uint8_t* page, uint32_t page_size, uint64_t number, const uint8_t* uuid,
+                                     uint64_t generation) noexcept nogil
 
 # The record in `page` (private memory, not a mapping), verified but for its range and its place in the chain.
 # CorruptionError: not a commit page of this file at `number`. FormatError: intact, of a newer format.

@@ -18,49 +18,6 @@ from ..layout cimport (
 
 from ..errors import CorruptionError, FormatError
 
-cdef enum:
-    # FORMAT §3.1
-    COMMIT_MAGIC = 32
-    COMMIT_VERSION = 40
-    COMMIT_KIND = 44
-    COMMIT_FLAGS = 46
-    COMMIT_COMPATIBLE = 48
-    COMMIT_READ_COMPATIBLE = 56
-    COMMIT_INCOMPATIBLE = 64
-    COMMIT_UUID = 72
-    COMMIT_GENERATION = 88
-    COMMIT_SEQUENCE = 96
-    COMMIT_ID = 104
-    COMMIT_NONCE = 112
-    COMMIT_ID_NONCE = 120
-    COMMIT_TIME = 128
-    COMMIT_PAGE_COUNT = 136
-    COMMIT_PREVIOUS_PAGE = 144
-    COMMIT_PREVIOUS_NONCE = 152
-    COMMIT_PREVIOUS_DIGEST = 160
-    COMMIT_DIGEST = 176
-    COMMIT_DURABLE_UPTO = 192
-    COMMIT_APPENDED = 200
-    COMMIT_RETIRED = 208
-    COMMIT_ENTRIES = 216
-    COMMIT_DEFAULT_TREE = 224
-    COMMIT_CATALOGUE = 256
-    COMMIT_EMBEDDED_OFFSET = 288
-    COMMIT_NOTE_OFFSET = 290
-    COMMIT_NOTE_SIZE = 292
-    COMMIT_SKIP_OFFSET = 294
-    COMMIT_SKIP_COUNT = 296
-    COMMIT_RETIRED_OFFSET = 298
-    COMMIT_RETIRED_SIZE = 300
-    COMMIT_RETIRED_PAGE = 304
-    COMMIT_RETIRED_COUNT = 312
-    COMMIT_RETIRED_PAGES = 320
-    # Tree reference, FORMAT §3.1
-    TREE_ROOT = 0
-    TREE_ENTRIES = 8
-    TREE_PAGES = 16
-    TREE_LEVEL = 24
-
 cdef uint64_t PAGE_NUMBER_LIMIT = <uint64_t> 1 << 56      # FORMAT §1.1
 cdef const uint8_t* MAGIC = b"cow-cmt1"
 
@@ -268,28 +225,34 @@ cdef const char* _parts_problem(const uint8_t* page, uint32_t usable_size, const
     return NULL
 
 
+cdef const char* commit_page_problem(const uint8_t* page, uint32_t page_size, uint64_t number, const uint8_t* uuid,
+                                     uint64_t generation) noexcept nogil:
+    if load64(page) == 0:
+        return "no commit page: nothing was written here"      # I6
+    if memcmp(page + COMMIT_MAGIC, MAGIC, 8) or page[PAGE_KIND] != KIND_COMMIT:
+        return "not a commit page"
+    if load64(page) != xxh64(page + 8, page_size - 8, generation):
+        return "wrong checksum of a commit page"
+    if load64(page + PAGE_NUMBER) != number:
+        return "the page carries another page's number"
+    if load64(page + COMMIT_GENERATION) != generation or memcmp(page + COMMIT_UUID, uuid, 16):
+        return "a commit page of another database"
+    return NULL
+
+
 cdef CommitRecord decode_commit(const uint8_t* page, uint32_t page_size, uint64_t number, const uint8_t* uuid,
                                 uint64_t generation, object path):
     cdef CommitRecord record
     cdef const char* problem = NULL
     cdef uint32_t i, offset
-    cdef uint64_t checksum = load64(page)
-    if checksum == 0:
-        raise CorruptionError("no commit page: nothing was written here", path=path, page=number)      # I6
-    if memcmp(page + COMMIT_MAGIC, MAGIC, 8) or page[PAGE_KIND] != KIND_COMMIT:
-        raise CorruptionError("not a commit page", path=path, page=number)
-    if checksum != xxh64(page + 8, page_size - 8, generation):
-        raise CorruptionError("wrong checksum of a commit page", path=path, page=number)
-    if load64(page + PAGE_NUMBER) != number:
-        raise CorruptionError("the page carries another page's number", path=path, page=number, expected=number,
-                              found=load64(page + PAGE_NUMBER))
-    if load64(page + COMMIT_GENERATION) != generation or memcmp(page + COMMIT_UUID, uuid, 16):
-        raise CorruptionError("a commit page of another database", path=path, page=number)
+    problem = commit_page_problem(page, page_size, number, uuid, generation)
+    if problem != NULL:
+        raise CorruptionError((<bytes> problem).decode(), path=path, page=number)
     if load32(page + COMMIT_VERSION) != FORMAT_VERSION or load64(page + COMMIT_INCOMPATIBLE):
         raise FormatError(f"{path}: page {number}: a commit of format version {load32(page + COMMIT_VERSION)} with"
                           f" incompatible features {load64(page + COMMIT_INCOMPATIBLE):#x}, unknown to this release")
     record = CommitRecord.__new__(CommitRecord)
-    record.checksum = checksum
+    record.checksum = load64(page)
     _load_fields(page, &record.fields)
     problem = _fields_problem(&record.fields)
     if problem == NULL:
@@ -378,7 +341,7 @@ def record_follows(CommitRecord previous, CommitRecord record not None):
     if new.durable_upto < old.durable_upto:
         return "it knows less to be durable than its predecessor"
     if new.pages_appended != old.pages_appended + new.page_count or (
-        new.pages_retired < old.pages_retired and not new.flags & FLAG_RESTORED
+        new.pages_retired < old.pages_retired and not new.flags & (FLAG_RESTORED | FLAG_COMPACTED)
     ):
         return "its count of pages is wrong"
     if new.kind == RECORD_GAP and (new.entries != old.entries or len(record.note) != 8
@@ -424,6 +387,11 @@ cdef class CommitRecord:
     @property
     def embedded(self):
         return bool(self.fields.flags & FLAG_EMBEDDED)
+
+    @property
+    def sparse(self):
+        """Commits between its predecessor and it were dropped by a compaction."""
+        return bool(self.fields.flags & FLAG_SPARSE)
 
     @property
     def unsynced(self):

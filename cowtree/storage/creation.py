@@ -56,13 +56,22 @@ def create_file(
     system.sync_directory(name)
 
 
-def write_empty_database(device: Device, page_size: int, *, uuid: bytes | None = None) -> None:
+def write_empty_database(
+    device: Device,
+    page_size: int,
+    *,
+    uuid: bytes | None = None,
+    nonce: int | None = None,
+    time_ns: int | None = None,
+) -> None:
     """Write pages 0 to 2 and the hole behind them (FORMAT §2, §3, §6.3); not synced.
 
-    `uuid`: of the database that the file is to belong to, else a new one. The generation is new in any case.
+    `uuid`, `nonce`, `time_ns`: of the database that the file is to belong to and of its empty state, else new ones.
+    The generation is new in any case.
     """
     identity = os.urandom(16) if uuid is None else uuid
-    generation, nonce, now = _random64(), _random64(), time.time_ns()
+    generation, now = _random64(), time.time_ns()
+    nonce = _random64() if nonce is None else nonce
     slot = encode_slot(
         generation,
         slot_sequence=1,
@@ -77,7 +86,9 @@ def write_empty_database(device: Device, page_size: int, *, uuid: bytes | None =
     pages = [
         identity_page(page_size, identity, generation, now),
         slot.ljust(page_size, b"\0"),
-        first_record_page(page_size, identity, generation, nonce, now),
+        first_record_page(
+            page_size, identity, generation, nonce, now if time_ns is None else time_ns
+        ),
     ]
     device.write_pieces(0, pages)
     device.set_size((FIRST_RECORD_PAGE + 2) * page_size)

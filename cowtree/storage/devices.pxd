@@ -9,12 +9,18 @@ cdef extern from "<sys/uio.h>" nogil:
         size_t iov_len
 
 
+# Bytes read (less than `n`: end of the file), or minus an errno.
+cdef ssize_t read_all(int fd, uint8_t* into, size_t n, uint64_t offset) noexcept nogil
+
+
 cdef class Device:
     cdef readonly int fd                 # -1 once closed
     cdef readonly bint readonly
 
     # Gather write at an offset; complete or an OSError (then any part may be in the file). Releases the GIL.
     cdef int write(self, const iovec* pieces, int count, uint64_t offset) except -1
+    # The same for who runs without the GIL and has more to do without it.
+    cdef int write_without_gil(self, const iovec* pieces, int count, uint64_t offset) except -1 nogil
     # The same for a few pages that only go to the page cache, without releasing the GIL: a thread that gave it up in the
     # middle of its turn as the writer would have to wait for it while all others wait for the turn.
     cdef int write_cached(self, const iovec* pieces, int count, uint64_t offset) except -1

@@ -162,8 +162,7 @@ cdef int _sync(int fd) noexcept nogil:
     return 0
 
 
-cdef ssize_t _read_all(int fd, uint8_t* into, size_t n, uint64_t offset) noexcept nogil:
-    """Bytes read (less than `n`: end of file), or minus an errno."""
+cdef ssize_t read_all(int fd, uint8_t* into, size_t n, uint64_t offset) noexcept nogil:
     cdef size_t done = 0, size
     cdef ssize_t got
     while done < n:
@@ -186,6 +185,10 @@ cdef class Device:
 
     cdef int write(self, const iovec* pieces, int count, uint64_t offset) except -1:
         raise NotImplementedError
+
+    cdef int write_without_gil(self, const iovec* pieces, int count, uint64_t offset) except -1 nogil:
+        with gil:
+            return self.write(pieces, count, offset)
 
     cdef int write_cached(self, const iovec* pieces, int count, uint64_t offset) except -1:
         return self.write(pieces, count, offset)
@@ -287,6 +290,13 @@ cdef class FileDevice(Device):
             raise _os_error(code)
         return 0
 
+    cdef int write_without_gil(self, const iovec* pieces, int count, uint64_t offset) except -1 nogil:
+        cdef int code = _write_all(self.fd, pieces, count, offset, False)
+        if code:
+            with gil:
+                raise _os_error(code)
+        return 0
+
     cdef int write_cached(self, const iovec* pieces, int count, uint64_t offset) except -1:
         cdef int code = _write_all(self.fd, pieces, count, offset, False)
         if code:
@@ -345,7 +355,7 @@ cdef class FileDevice(Device):
     cdef Py_ssize_t read(self, uint8_t* into, size_t n, uint64_t offset) except -1:
         cdef ssize_t got
         with nogil:
-            got = _read_all(self.fd, into, n, offset)
+            got = read_all(self.fd, into, n, offset)
         if got < 0:
             raise _os_error(<int> -got)
         return got
@@ -440,6 +450,10 @@ cdef class TracingDevice(FileDevice):
         piece.iov_len = min(<size_t> limit, <size_t> len(data))
         FileDevice.write(self, &piece, 1, offset)
         raise _os_error(ENOSPC)
+
+    cdef int write_without_gil(self, const iovec* pieces, int count, uint64_t offset) except -1 nogil:
+        with gil:
+            return self.write(pieces, count, offset)
 
     cdef int write_cached(self, const iovec* pieces, int count, uint64_t offset) except -1:
         return self.write(pieces, count, offset)

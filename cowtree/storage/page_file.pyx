@@ -17,6 +17,7 @@ from ..checksum cimport xxh64
 from ..layout cimport (
     FORMAT_VERSION, KIND_BRANCH, KIND_COMMIT, KIND_IDENTITY, KIND_LEAF, KIND_RETIRED, KIND_RUN, PAGE_KIND, PAGE_NUMBER,
     PAGE_SIZE_MAX, RUN_HEADER_SIZE, RUN_PAGES, RUN_TABLE_CHECKSUM, RUN_VALUE_SIZE, load32, load64, run_page_count,
+    store64,
 )
 from .devices cimport Device
 
@@ -426,6 +427,18 @@ def identity_page(uint32_t page_size, bytes uuid not None, uint64_t generation, 
     page[IDENTITY_UUID:IDENTITY_UUID + 16] = uuid
     page[0:8] = int(xxh64(<const uint8_t*> <char*> page + 8, page_size - 8, generation)).to_bytes(8, "little")
     return bytes(page)
+
+
+def copied_identity(PageFile file not None, bytes page not None, uint64_t generation):
+    """Page 0 of a copy of `file`: its own, `page`, verified and sealed for another generation. Raises CorruptionError."""
+    cdef bytearray copy = bytearray(page)
+    cdef uint8_t* data = <uint8_t*> <char*> copy
+    if len(copy) != file.page_size or load64(data) != xxh64(data + 8, file.page_size - 8, file.generation) \
+            or load64(data + IDENTITY_GENERATION) != file.generation:
+        raise CorruptionError("wrong checksum", path=file.path, page=0)
+    store64(data + IDENTITY_GENERATION, generation)
+    store64(data, xxh64(data + 8, file.page_size - 8, generation))
+    return bytes(copy)
 
 
 def check_page_size(page_size):

@@ -7,7 +7,7 @@ from libc.string cimport memcpy, memset
 from ..checksum cimport xxh64
 from ..layout cimport FIRST_RECORD_PAGE, store64
 from .commit_record cimport (
-    FLAG_ADMINISTRATIVE, FLAG_PRESYNCED, FLAG_UNSYNCED, RECORD_FULL, RECORD_GAP, SKIP_POINTERS_MAX,
+    COMMIT_PAGE_COUNT, FLAG_ADMINISTRATIVE, FLAG_PRESYNCED, FLAG_UNSYNCED, RECORD_FULL, RECORD_GAP, SKIP_POINTERS_MAX,
     CommitFields, CommitRecord, TreeReference, commit_set_embedded, decode_commit, encode_commit, next_fields,
     next_skip_pointers,
 )
@@ -18,10 +18,6 @@ from .retired_list cimport RetiredEncoder, RetiredItem
 import os
 
 from ..errors import CorruptionError
-
-cdef enum:
-    COMMIT_PAGE_COUNT = 136
-    COMMIT_DIGEST = 176
 
 
 def first_record_page(uint32_t page_size, bytes uuid not None, uint64_t generation, uint64_t nonce, uint64_t time_ns):

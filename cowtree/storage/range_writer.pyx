@@ -15,14 +15,11 @@ from ..layout cimport (
     KIND_RUN, PAGE_BIRTH, PAGE_KIND, PAGE_NUMBER, RUN_HEADER_SIZE, RUN_PAGES, RUN_TABLE_CHECKSUM, RUN_VALUE_SIZE,
     load64, run_page_count, store64,
 )
+from .commit_record cimport COMMIT_DIGEST, COMMIT_PAGE_COUNT, COMMIT_TIME
 from .devices cimport iovec
 from .page_file cimport PageFile, Space, space_set_verified
 
 cdef enum:
-    # Commit page, FORMAT §3.1
-    COMMIT_TIME = 128
-    COMMIT_PAGE_COUNT = 136
-    COMMIT_DIGEST = 176
     LARGE_RUN = 1 << 20              # written at once, so that its value may go
     CACHED_WRITE_MAX = 1 << 16
     RELEASE_SIZE = 1 << 16           # checksums of values above this are made without the GIL

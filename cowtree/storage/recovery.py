@@ -9,7 +9,7 @@ from which the same comes out again. Nothing behind the tip is ever searched.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from ..errors import CorruptionError
 from .checkpoint import NO_BOOT_ID, VOLATILE, Checkpoint, boot_id, read_checkpoint, write_checkpoint
@@ -30,8 +30,7 @@ ROLLED_BACK_BYTES_MAX = 64 << 20
 HOP_BYTES = 64 << 10
 
 
-@dataclass(frozen=True, slots=True)
-class Recovery:
+class Recovery(NamedTuple):
     """What `find_tip` found. Offsets and sizes in bytes, pages by number."""
 
     tip: CommitRecord
@@ -45,7 +44,7 @@ class Recovery:
         False  # remains of a commit, without an intact commit page, lie behind the tip
     )
     bytes_behind: int = 0  # between the tip's range and the end of the file
-    problems: tuple[str, ...] = field(default=())  # odd but harmless
+    problems: tuple[str, ...] = ()  # odd but harmless
 
     @property
     def clean(self) -> bool:

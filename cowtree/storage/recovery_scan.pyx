@@ -73,10 +73,11 @@ cdef class RangeReader:
         """Drop the window: the file may have changed."""
         self.window_pages = 0
 
-    def range_problem(self, CommitRecord record not None):
+    def range_problem(self, CommitRecord record not None, *, bint presynced=False):
         """Why the record's range does not verify, as CorruptionError; None: it does (FORMAT §3.2). Raises OSError.
 
-        Presynced and gap records have nothing to verify here. Reads every page once; O(1) memory.
+        Gap records have nothing to verify here, and presynced ones only when it is asked for (I9). Reads every page
+        once; O(1) memory.
         """
         cdef uint64_t end = record.fields.page + record.fields.page_count
         cdef uint64_t number = record.fields.page + 1
@@ -86,7 +87,7 @@ cdef class RangeReader:
         cdef uint8_t entry[16]
         cdef const uint8_t* page
         cdef uint64_t count
-        if record.fields.flags & FLAG_PRESYNCED or record.fields.kind == RECORD_GAP:
+        if record.fields.kind == RECORD_GAP or (record.fields.flags & FLAG_PRESYNCED and not presynced):
             return None
         xxh64_start(&by_generation, generation)
         xxh64_start(&by_nonce, record.fields.nonce)

@@ -1,7 +1,8 @@
-"""Undo for an editor: every change is a commit with a note, and undo is a restore of the commit before it.
+"""Undo for an editor: every edit is a commit, and undo is a restore of the one before.
 
-Nothing is recorded for it. The past is in the file anyway; a restore makes the trees of an older commit the newest
-state without copying them, and is itself a commit, so that an undo can be undone too.
+A restore makes the trees of an older commit the newest state, without copying them, as a new commit. Each edit stores
+beside the lines which commit it was made on; that comes back with a restore, too, so that the next undo goes on from
+there. How far back undo reaches is a setting of the file: what compaction keeps of its history.
 """
 
 from __future__ import annotations
@@ -10,13 +11,11 @@ import tempfile
 from pathlib import Path
 
 import cowtree
-from cowtree.codecs import Text
-
-UNDO = b"undo, back to "
+from cowtree.codecs import Int, Text
 
 
 class Outline:
-    """Lines of text by name, edited by one thread at a time, with undo without end."""
+    """Lines of text by name, edited by one thread at a time."""
 
     def __init__(self, db: cowtree.Database) -> None:
         self.db = db
@@ -25,6 +24,7 @@ class Outline:
     def edit(self, what: str, changes: dict[str, str | None]) -> None:
         """One step to undo: set lines; None deletes one."""
         with self.db.transaction(note=what.encode()) as txn:
+            txn.tree("undo", key=Text, value=Int)["before"] = self.db.commit_id
             lines = txn.tree("lines", key=Text, value=Text)
             for name, text in changes.items():
                 if text is None:
@@ -32,57 +32,49 @@ class Outline:
                 else:
                     lines[name] = text
 
-    def undoes(self) -> cowtree.Commit | None:
-        """The commit that the next undo takes back: the newest that is not taken back yet."""
-        commit = self._commit_before(self.db.commit_id + 1)
-        while commit is not None and commit.note.startswith(UNDO):
-            commit = self._commit_before(int(commit.note.removeprefix(UNDO)) + 1)
-        return commit
+    @property
+    def before(self) -> int | None:
+        """The commit that an undo goes back to; None if no edit is left."""
+        return self.db.tree("undo", key=Text, value=Int).get("before")
 
     def preview(self) -> list[str]:
-        """What the next undo changes. Costs as much as it lists, however large the outline is."""
-        undone = self.undoes()
-        if undone is None:
+        """What an undo changes. Costs as much as it lists, however large the outline is."""
+        if self.before is None:
             return []
-        with self.db.snapshot(self._target(undone)) as before:
-            changes = before.tree("lines", key=Text, value=Text).diff(undone)
+        with self.db.snapshot() as now, self.db.snapshot(self.before) as then:
+            changes = then.tree("lines", key=Text, value=Text).diff(now)
             return [f"{change.key}: {change.old} -> {change.new}" for change in changes]
 
-    def undo(self) -> str | None:
-        """Take back the newest edit; its name, or None if there is none."""
-        undone = self.undoes()
-        if undone is None:
-            return None
-        target = self._target(undone)
-        with self.db.transaction(note=UNDO + b"%d" % target) as txn:
-            txn.restore(target)
-        return undone.note.decode()
-
-    def _target(self, undone: cowtree.Commit) -> int:
-        """The commit that was the newest before: 0 is the empty state."""
-        before = self._commit_before(undone.id)
-        return before.id if before is not None else 0
-
-    def _commit_before(self, commit_id: int) -> cowtree.Commit | None:
-        """Ids may have gaps, as one that a crash took away is not given again."""
-        return next(self.db.history(stop=commit_id), None)
+    def undo(self) -> bool:
+        """Take back the newest edit; False if there is none. SnapshotGoneError: compaction did not keep its past."""
+        before = self.before
+        if before is None:
+            return False
+        with self.db.transaction(note=b"undo, back to %d" % before) as txn:
+            txn.restore(before)
+        return True
 
 
 def main() -> None:
-    with tempfile.TemporaryDirectory() as folder, cowtree.open(Path(folder) / "outline.cow") as db:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        cowtree.open(Path(folder) / "outline.cow", history=1000) as db,
+    ):
         outline = Outline(db)
         outline.edit("write a title", {"title": "Trees"})
-        outline.edit("add a chapter", {"1": "Leaves", "2": "Roots"})
+        outline.edit("add chapters", {"1": "Leaves", "2": "Roots"})
         db.tag("draft")
         outline.edit("rename", {"title": "On Trees", "2": None})
 
         for line in outline.preview():
             print("undo would change", line)
-        assert outline.undo() == "rename"
+        assert outline.undo()
         assert outline.lines == {"title": "Trees", "1": "Leaves", "2": "Roots"}
-        assert outline.undo() == "add a chapter"
+        assert outline.undo()
+        assert outline.lines == {"title": "Trees"}
         outline.edit("another chapter", {"1": "Bark"})
-        assert [outline.undo() for _ in range(3)] == ["another chapter", "write a title", None]
+        db.compact()  # the newest 1000 commits stay
+        assert [outline.undo() for _ in range(3)] == [True, True, False]
         assert not outline.lines
 
         # An undo forgets nothing: any commit comes back by its id, its tag, or a time.

@@ -1,0 +1,163 @@
+"""Commands about a database as a whole: info, check, backup, demo."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from typing import Any
+
+import cowtree
+from cowtree.cli.display import escaped, human_size
+from cowtree.cli.failures import DONE, NOT_HELD, CommandError
+from cowtree.cli.json_lines import Members, line_of
+from cowtree.cli.opening import AT, PATH, open_reading, snapshot_at
+from cowtree.cli.parser import argument, command
+from cowtree.cli.progress import Progress
+from cowtree.cli.streams import print_line, write
+
+__all__ = ["backup", "check", "demo", "info"]
+
+_AS_ONE_OBJECT = argument("--json", action="store_true", help="as one JSON object, sizes in bytes")
+
+
+@command(
+    "info",
+    PATH,
+    _AS_ONE_OBJECT,
+    examples="""
+    cowtree info people.cow
+    cowtree info people.cow --json
+    """,
+)
+def info(arguments: argparse.Namespace) -> int:
+    """Show what a database holds: its newest commit, sizes, trees with their codecs, tags.
+
+    "live" is what the newest commit needs, "garbage" what only older commits need. With --json: the numbers of
+    `Database.stats`, and "path", "time", "tree_details", "tags".
+    """
+    with open_reading(arguments.path) as db, db.snapshot() as snapshot:
+        stats: dict[str, Any] = dataclasses.asdict(db.stats())
+        details = [_tree_details(snapshot, name) for name in (None, *snapshot.trees())]
+        members: Members = {"path": db.path, "time": snapshot.time.isoformat(), **stats}
+        members |= {"tree_details": details, "tags": db.tags()}
+    if arguments.json:
+        write(line_of(members))
+        return DONE
+    for title, text in _info_rows(members):
+        print_line(f"{title:<10} {text}".rstrip())
+    return DONE
+
+
+def _tree_details(snapshot: cowtree.Snapshot, name: str | None) -> Members:
+    codecs = snapshot.tree_codecs(name)
+    return {
+        "name": name,
+        "entries": len(snapshot.tree(name)),
+        "codecs": [codec or None for codec in codecs],
+    }
+
+
+def _info_rows(members: Members) -> list[tuple[str, str]]:
+    """(title, text) of each line."""
+    sizes = {kind: human_size(members[f"{kind}_bytes"]) for kind in ("file", "live", "garbage")}
+    share = members["garbage_bytes"] / max(1, members["garbage_bytes"] + members["live_bytes"])
+    rows = [
+        ("file", f"{_printable(members['path'])}, {sizes['file']}"),
+        ("commit", f"{members['commit_id']} of {members['time']}"),
+        ("live", sizes["live"]),
+        ("garbage", f"{sizes['garbage']} ({share:.0%})"),
+        ("page size", human_size(members["page_size"])),
+        ("entries", f"{members['entries']:,}"),
+    ]
+    for i, tree in enumerate(members["tree_details"]):
+        name = "(default)" if tree["name"] is None else _printable(tree["name"])
+        codecs = ", ".join(
+            f"{what} {_printable(codec)}"
+            for what, codec in zip(("keys", "values"), tree["codecs"], strict=True)
+            if codec is not None
+        )
+        text = f"{name}: {tree['entries']:,} entries{codecs and ', '}{codecs}"
+        rows.append(("" if i else "trees", text))
+    for i, (name, commit_id) in enumerate(sorted(members["tags"].items())):
+        rows.append(("" if i else "tags", f"{name} -> {commit_id}"))
+    if members["rolled_back"]:
+        rows.append(("dropped", f"{members['rolled_back']} unfinished commits, at opening"))
+    return rows
+
+
+def _printable(text: str) -> str:
+    return escaped(text.encode("utf-8", "surrogateescape"))
+
+
+@command(
+    "check",
+    PATH,
+    _AS_ONE_OBJECT,
+    examples="""
+    cowtree check people.cow
+    """,
+)
+def check(arguments: argparse.Namespace) -> int:
+    """Verify every page of a database. Status 1 if there are problems, which are listed."""
+    report: Members
+    try:
+        with open_reading(arguments.path) as db, Progress("checked") as progress:
+            report = dataclasses.asdict(db.check(progress=progress))
+    except cowtree.CorruptionError as error:
+        # Too damaged to open: that is what was asked, not a failure of the command.
+        report = {"ok": False, "problems": [str(error)], "commit_id": None}
+        verdict = "DAMAGED: it cannot be opened"
+    else:
+        verdict = (
+            f"{'sound' if report['ok'] else 'DAMAGED'}: commit {report['commit_id']}, "
+            f"{report['entries']:,} entries, {report['pages']:,} pages verified"
+        )
+    if arguments.json:
+        write(line_of({**report, "problems": list(report["problems"])}))
+    else:
+        for problem in report["problems"]:
+            print_line(_printable(problem))
+        print_line(verdict)
+    return DONE if report["ok"] else NOT_HELD
+
+
+@command(
+    "backup",
+    PATH,
+    argument("target", metavar="TARGET", help="the file to write; it must not exist"),
+    AT,
+    examples="""
+    cowtree backup people.cow /backup/people-monday.cow
+    cowtree backup people.cow before.cow --at before-import
+    """,
+)
+def backup(arguments: argparse.Namespace) -> int:
+    """Copy a database into a new file, while others may read and write it."""
+    with (
+        open_reading(arguments.path) as db,
+        snapshot_at(db, arguments.at) as snapshot,
+        Progress("copied") as progress,
+    ):
+        at = None if arguments.at is None else snapshot
+        try:
+            db.backup(arguments.target, at=at, progress=progress)
+        except FileExistsError:
+            raise CommandError(
+                f"{arguments.target}: exists already: remove it first, or choose another name"
+            ) from None
+    return DONE
+
+
+@command(
+    "demo",
+    argument("directory", nargs="?", metavar="DIR", help="default: Python's standard library"),
+    examples="""
+    cowtree demo
+    cowtree demo ~/src
+    """,
+)
+def demo(arguments: argparse.Namespace) -> int:
+    """Store a directory tree, read it from threads meanwhile, kill a writer."""
+    from cowtree.demo import run
+
+    return run(arguments.directory)

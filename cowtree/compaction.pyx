@@ -1,0 +1,409 @@
+# cython: language_level=3, autotestdict=False, auto_pickle=False, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False, nonecheck=True
+"""Compaction under the writer lock: see `compaction.pxd`.
+
+    lock ──> which commits are kept ──> copy them, oldest first, into a temporary file ──> sync ──> hand over
+
+Each kept commit becomes a record of the new file with its own id, nonce, time and note; between them is what the next
+needs and the ones before do not have. Trees are copied depth first, so that pages stand in the order of their keys.
+
+Hand-over (DESIGN D9): the new file is whole and synced; the old one is marked as superseded, which means "look at the
+path"; rename; directory sync. A process that dies between any two steps leaves one whole file at the path, and at most
+a temporary file, which the next compaction removes. Readers keep the old file's pages through their snapshots.
+"""
+
+import contextlib
+import errno
+import glob
+import os
+import time
+from datetime import timedelta
+
+from cpython.bytearray cimport PyByteArray_AS_STRING
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.stdlib cimport calloc, free
+from libc.string cimport memset
+
+from cowtree.database cimport Database
+from cowtree.commit_state cimport CommitState, state_in
+from cowtree.engine cimport Engine
+from cowtree.layout cimport ENTRY_RUN, load64, store64
+from cowtree.pages.branch cimport branch_child, branch_set_child
+from cowtree.pages.leaf cimport Entry, entry_count, leaf_entry
+from cowtree.snapshot cimport pinned_ids
+from cowtree.storage.commit_record cimport (
+    FLAG_ADMINISTRATIVE, FLAG_COMPACTED, FLAG_SPARSE, SKIP_POINTERS_MAX, CommitFields, CommitRecord, TreeReference,
+    decode_commit, encode_commit, next_fields, next_skip_pointers,
+)
+from cowtree.storage.page_file cimport PageFile
+from cowtree.storage.range_writer cimport RangeWriter
+from cowtree.tree.cursor cimport entry_key, raise_status, value_bytes
+from cowtree.tree.editor cimport copy_page, editor_begin, editor_init, editor_release
+
+from cowtree.catalogue import TAG, TREE
+from cowtree.succession import SupersededError
+from cowtree.errors import ReadOnlyError
+from cowtree.history import record_of_tag
+from cowtree.states import settings_of, tags_in
+from cowtree.storage.chain import commit_of_id, commits_before
+from cowtree.storage.checkpoint import CLEAN, SUPERSEDED, write_checkpoint
+from cowtree.storage.creation import write_empty_database
+from cowtree.storage.devices import open_device
+from cowtree.storage.file_system import FileSystem
+from cowtree.storage.page_file import anonymous_descriptor
+from cowtree.storage.plain_records import write_gap
+from cowtree.storage.record_reader import RecordReader
+
+cdef uint64_t FLUSH_BYTES = 1 << 22
+
+# Offsets in records of the catalogue (FORMAT §3.3).
+cdef enum:
+    RECORD_LEVEL = 1
+    RECORD_ROOT = 8
+    RECORD_SIZE = 48
+    TAG_PAGE = 24
+    TAG_SIZE = 40
+
+
+cdef class Rewriter:
+    """See `compaction.pxd`."""
+
+    def __cinit__(self, PageFile target not None, CommitState newest not None, object meter):
+        self.target = target
+        self.meter = meter
+        self.limit = newest.end
+        self.writer = RangeWriter()
+        self.commit_pages = {}
+        self.pending = []
+        self.numbers = <uint64_t*>calloc(newest.end, sizeof(uint64_t))
+        self.commit_page = <uint8_t*>calloc(1, target.page_size)
+        if self.numbers == NULL or self.commit_page == NULL:
+            raise MemoryError
+        editor_init(&self.editor, &newest.space.space)
+        self.ready = True
+
+    def __dealloc__(self):
+        if self.ready:
+            editor_release(&self.editor)
+        free(self.numbers)
+        free(self.commit_page)
+
+    cdef int hold(self, object thing, uint64_t size) except -1:
+        """Keep what the writer has queued until it is written; write when it is much."""
+        self.pending.append(thing)
+        self.pending_bytes += size
+        self.copied += (size + self.target.page_size - 1) // self.target.page_size
+        if self.pending_bytes >= FLUSH_BYTES:
+            self.writer.flush()
+            self.pending.clear()
+            self.pending_bytes = 0
+            self.meter.advance(self.copied * self.target.page_size)
+        return 0
+
+    cdef uint64_t copy_subtree(
+        self, uint64_t number, uint64_t level, uint64_t offset, uint64_t limit, bint catalogue
+    ) except 0:
+        """Copy a page and what is below it; its new number. The page is verified and validated before."""
+        cdef bytearray image
+        cdef uint8_t* page
+        cdef uint64_t copy = 0, child
+        cdef uint32_t slot
+        if number >= limit:
+            raise_status(self.path, number, -1)
+        if self.numbers[number] and not offset:
+            return self.numbers[number]
+        image = bytearray(self.target.page_size)
+        page = <uint8_t*>PyByteArray_AS_STRING(image)
+        if copy_page(&self.editor, number, <uint32_t>level, <uint32_t>offset, limit if offset else number, page) < 0:
+            raise_status(self.path, self.editor.failed_page, self.editor.status)
+        if level:
+            for slot in range(entry_count(page)):
+                child = self.copy_subtree(
+                    branch_child(page, slot), level - 1, 0, limit if offset else number, catalogue
+                )
+                branch_set_child(page, slot, child)
+        else:
+            self.copy_values(page)
+            if catalogue:
+                self.renumber_records(page, number)
+        self.writer.add_page(page, &copy)
+        if not offset:
+            self.numbers[number] = copy
+        self.hold(image, self.target.page_size)
+        return copy
+
+    cdef int copy_values(self, uint8_t* page) except -1:
+        """Copy the runs that a leaf in private memory refers to, and refer to the copies."""
+        cdef Entry entry
+        cdef bytes value
+        cdef uint64_t old, copy = 0
+        cdef uint32_t slot
+        for slot in range(entry_count(page)):
+            leaf_entry(page, self.target.usable_size, slot, &entry)
+            if entry.kind != ENTRY_RUN:
+                continue
+            old = load64(entry.value)
+            if old >= self.limit:
+                raise_status(self.path, old, -1)
+            copy = self.numbers[old]
+            if not copy:
+                value = value_bytes(&self.source.default_tree, &entry, False, self.path)
+                self.writer.add_run(
+                    <const uint8_t*>PyBytes_AS_STRING(value), <uint64_t>PyBytes_GET_SIZE(value), &copy
+                )
+                self.numbers[old] = copy
+                self.hold(value, <uint64_t>PyBytes_GET_SIZE(value))
+            store64(<uint8_t*>entry.value, copy)
+        return 0
+
+    cdef int renumber_records(self, uint8_t* page, uint64_t limit) except -1:
+        """In a leaf of the catalogue: copy the trees that its records name, and follow tags to their new pages."""
+        cdef Entry entry
+        cdef bytes key
+        cdef uint8_t* record
+        cdef uint32_t slot
+        cdef uint64_t root
+        for slot in range(entry_count(page)):
+            leaf_entry(page, self.target.usable_size, slot, &entry)
+            if entry.kind == ENTRY_RUN:
+                continue
+            key = entry_key(page, self.target.usable_size, &entry)
+            record = <uint8_t*>entry.value
+            if key[:1] == TREE and entry.value_size >= RECORD_SIZE:
+                root = load64(record + RECORD_ROOT)
+                if root:
+                    store64(record + RECORD_ROOT, self.copy_subtree(root, record[RECORD_LEVEL], 0, limit, False))
+            elif key[:1] == TAG and entry.value_size == TAG_SIZE:
+                # 0: a tag of an old state whose commit is not kept.
+                store64(record + TAG_PAGE, self.commit_pages.get(load64(record + TAG_PAGE), 0))
+        return 0
+
+    cdef int copy_tree(self, TreeReference* tree, uint64_t offset, bint catalogue) except -1:
+        """Copy a whole tree; its reference then leads to the copy. An embedded root becomes a page of its own."""
+        if tree.root == 0:
+            return 0
+        tree.root = self.copy_subtree(tree.root, tree.level, offset, self.source.end, catalogue)
+        if offset:
+            tree.pages += 1
+        return 0
+
+    cdef CommitRecord copy_state(self, CommitState state, CommitRecord previous, bint sparse):
+        """Write the record of a kept state behind `previous`. `sparse`: commits between the two are dropped."""
+        cdef CommitFields fields
+        cdef const CommitFields* old = &state.record.fields
+        cdef uint64_t skip[SKIP_POINTERS_MAX]
+        cdef uint32_t skip_count
+        cdef uint64_t named_pages
+        cdef bytes note = state.record.note if state.record.gives_id else b""
+        cdef uint8_t* page = self.commit_page
+        self.source = state
+        next_fields(previous, &fields)
+        fields.commit_id = old.commit_id
+        fields.nonce = old.nonce
+        fields.commit_nonce = old.commit_nonce
+        fields.time_ns = max(old.time_ns, fields.time_ns)
+        fields.entries = old.entries
+        fields.flags = FLAG_COMPACTED | (FLAG_SPARSE if sparse else 0)
+        if not state.record.gives_id:
+            fields.flags |= FLAG_ADMINISTRATIVE
+        fields.default_tree = old.default_tree
+        fields.catalogue = old.catalogue
+        self.commit_pages[old.page] = fields.page
+        self.writer.begin(self.target, fields.page, fields.commit_id, fields.nonce)
+        editor_begin(&self.editor, &state.space.space, state.end, fields.commit_id)
+        named_pages = (
+            old.pages_appended - old.pages_retired - 3 - old.retired_pages - old.default_tree.pages
+            - old.catalogue.pages
+        )
+        self.copy_tree(&fields.default_tree, state.default_tree.offset, False)
+        self.copy_tree(&fields.catalogue, 0, True)
+        skip_count = next_skip_pointers(previous, fields.commit_id, skip)
+        fields.page_count = self.writer.next_page - self.writer.first_page
+        fields.pages_appended += fields.page_count
+        fields.pages_retired = fields.pages_appended - (
+            3 + fields.default_tree.pages + fields.catalogue.pages + named_pages
+        )
+        memset(page, 0, self.target.page_size)
+        if encode_commit(
+            page, self.target.usable_size, &fields, skip, skip_count, <const uint8_t*>PyBytes_AS_STRING(note),
+            <uint32_t>PyBytes_GET_SIZE(note), NULL, 0,
+        ) < 0:
+            raise AssertionError("the parts of a commit page exceed it")
+        self.writer.finish(page)
+        self.pending.clear()
+        self.pending_bytes = 0
+        return decode_commit(
+            page, self.target.page_size, fields.page, self.target.uuid_bytes, self.target.generation, self.path
+        )
+
+
+class Progress:
+    """Passes on at most ten calls a second."""
+
+    def __init__(self, progress):
+        self.progress = progress
+        self.next_call = 0.0
+
+    def advance(self, done):
+        """`done` bytes are written."""
+        if self.progress is not None:
+            now = time.monotonic()
+            if now >= self.next_call:
+                self.next_call = now + 0.125
+                self.progress(done, None)
+
+    def finish(self, done):
+        """The last call."""
+        if self.progress is not None:
+            self.progress(done, done)
+
+
+def kept_records(Engine engine not None, CommitState newest not None):
+    """The records of the commits that are kept, the oldest first, without the empty state: see `Database.compact`."""
+    reader = RecordReader(engine.file, newest.space)
+    kept = {}
+    history = settings_of(newest, engine.file.page_size, engine.path).history
+    cutoff = None
+    if isinstance(history, timedelta):
+        cutoff = time.time_ns() - history // timedelta(microseconds=1) * 1000
+    for count, record in enumerate(commits_before(reader, newest.record)):
+        if count and not (record.time_ns >= cutoff if cutoff is not None else count < (history or 0)):
+            break
+        kept[record.commit_id] = record
+    for name, tag in tags_in(newest, engine.path).items():
+        kept[tag.commit_id] = record_of_tag(reader, name, tag)
+    for commit_id in pinned_ids(engine.pins):
+        record = commit_of_id(reader, newest.record, commit_id)
+        if record is not None:
+            kept[commit_id] = record
+    kept.pop(0, None)
+    return [kept[commit_id] for commit_id in sorted(kept)]
+
+
+cdef object write_states(Engine engine, CommitState newest, PageFile target, object meter):
+    """Write every kept state to a file that has its first record only, and then the rest; the new tip."""
+    cdef CommitRecord previous, record
+    cdef Rewriter rewriter = Rewriter(target, newest, meter)
+    reader = RecordReader(engine.file, newest.space)
+    rewriter.path = engine.path
+    previous = RecordReader(target, target.space(3)).read_commit(2)
+    for record in kept_records(engine, newest):
+        before = commit_before(reader, record)
+        previous = rewriter.copy_state(
+            state_in(record, newest.space), previous, before.commit_id != previous.fields.commit_id
+        )
+    if not newest.record.gives_id:
+        # Tags and settings since the newest commit.
+        previous = rewriter.copy_state(newest, previous, False)
+    target.device.set_size((previous.end_page + 1) << target.shift)
+    if engine.next_commit_id > previous.fields.commit_id + 1:
+        # Ids below it may have been published and lost: they stay taken.
+        previous = write_gap(target, previous, previous.end_page + 1, engine.next_commit_id, 0)
+        target.device.set_size((previous.end_page + 1) << target.shift)
+    meter.finish(previous.end_page << target.shift)
+    return previous
+
+
+def commit_before(reader, record):
+    """The commit that came before another."""
+    before = iter(commits_before(reader, record))
+    next(before)
+    return next(before)
+
+
+def compact(Database database not None, progress):
+    """See `Database.compact`."""
+    cdef Engine engine
+    while True:
+        engine = database.live()
+        if database.readonly:
+            raise ReadOnlyError(f"{database.path}: the database is open read-only")
+        try:
+            engine.begin_write(database.timeout, database)
+            break
+        except SupersededError:
+            continue
+    try:
+        if engine.anonymous:
+            compact_memory(engine, progress)
+        else:
+            compact_file(engine, progress)
+    finally:
+        engine.finish_write()
+
+
+cdef int compact_memory(Engine engine, object progress) except -1:
+    cdef CommitState newest = engine.appended
+    device = new_contents(engine, newest, open_device(anonymous_descriptor()), progress)
+    successor = Engine(PageFile(device, anonymous=True), None, None, engine.boot, True)
+    successor.handles = 1
+    engine.succeed(successor)
+    return 0
+
+
+cdef object new_contents(Engine engine, CommitState newest, object device, object progress):
+    """Fill a new file with what is kept of an old one, not synced; the device."""
+    first = RecordReader(engine.file, newest.space).read_commit(2)
+    try:
+        write_empty_database(
+            device, engine.file.page_size, uuid=engine.file.uuid, nonce=first.nonce, time_ns=first.time_ns
+        )
+        target = PageFile(device, engine.path, anonymous=engine.anonymous)
+        tip = write_states(engine, newest, target, Progress(progress))
+        write_checkpoint(
+            device, target.page_size, target.generation, record=tip, boot_id=engine.boot, flags=CLEAN, sync=False
+        )
+    except BaseException:
+        device.close()
+        raise
+    return device
+
+
+cdef int compact_file(Engine engine, object progress) except -1:
+    cdef CommitState newest
+    path = os.path.realpath(engine.path)
+    system = FileSystem()
+    engine.lock.try_compacting()
+    try:
+        engine.require_same_file()
+        status = os.stat(path)
+        if status.st_nlink > 1:
+            raise OSError(errno.EMLINK, "a file with several names cannot be replaced under all of them", path)
+        # Whoever made them is dead: the compacting byte is ours.
+        for debris in glob.glob(os.path.join(glob.escape(os.path.dirname(path)), f".{glob.escape(os.path.basename(path)[:200])}.*.tmp")):
+            with contextlib.suppress(OSError):
+                os.unlink(debris)
+        newest = engine.appended
+        descriptor, temporary = system.create_temporary(path, 0o600)
+        try:
+            os.fchmod(descriptor, status.st_mode & 0o7777)
+            with contextlib.suppress(PermissionError):
+                os.fchown(descriptor, status.st_uid, status.st_gid)
+            device = new_contents(engine, newest, open_device(descriptor), progress)
+            try:
+                device.sync_data()
+            finally:
+                device.close()
+            hand_over(engine, newest, system, temporary, path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                system.unlink(temporary)
+            raise
+    finally:
+        engine.lock.release_compacting()
+    return 0
+
+
+cdef int hand_over(Engine engine, CommitState newest, object system, str temporary, str path) except -1:
+    """Put the new file in the place of the old one."""
+    device, page_size, generation = engine.file.device, engine.file.page_size, engine.file.generation
+    engine.require_same_file()
+    engine.sync()
+    write_checkpoint(device, page_size, generation, record=newest.record, boot_id=engine.boot, flags=SUPERSEDED)
+    # Readers of other processes look here for a new commit: what they find makes them look at page 1, then at the path.
+    device.write_bytes(newest.end * page_size, b"\x01".ljust(page_size, b"\0"))
+    engine.trusted_tail = False
+    system.rename(temporary, path)
+    engine.succeed(None)
+    system.sync_directory(path)
+    return 0
