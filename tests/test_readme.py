@@ -1,4 +1,4 @@
-"""The quickstart does what its comments say."""
+"""Every block of the README does what its comments say."""
 
 from __future__ import annotations
 
@@ -44,3 +44,13 @@ def test_each_block_prints_what_its_comments_say(
 ) -> None:
     told = re.findall(r"^ *print\(.*\)  # (.*)$", BLOCKS[number], flags=re.MULTILINE)
     assert told and run(BLOCKS[number], capsys) == told
+
+
+def test_links_lead_to_files() -> None:
+    targets = re.findall(r"\]\((?!https?:)([^)#]+)\)", README.read_text())
+    assert targets and all((README.parent / target).exists() for target in targets)
+
+
+def test_files_of_tests_that_are_named_exist() -> None:
+    names = re.findall(r"\btest_\w+\*?\.py", README.read_text())
+    assert names and all(list((README.parent / "tests").glob(name)) for name in names)
