@@ -271,7 +271,10 @@ cdef class Database(Writer):
 
         The past stays, tags and settings too. Restoring what is there already makes no commit.
         """
-        cdef Session session = self.enter()
+        cdef Session session
+        if at is None:
+            raise TypeError("restore needs a commit")
+        session = self.enter()
         try:
             session.restore(state_at(session.engine, session.base, at), ALL)
         except BaseException:
@@ -287,6 +290,8 @@ cdef class Database(Writer):
         """
         cdef CommitState newest = self.current()
         cdef Engine engine = self.engine
+        if old is None:
+            raise TypeError("a difference needs a commit to begin from")
         if tree is not ALL:
             check_name(tree)
         low, high = self.bounds(start, stop, prefix)

@@ -63,6 +63,7 @@ cdef class Engine:
     cdef bint may_write_durably(self, uint64_t end) noexcept
     cdef int append(self, CommitState state, bint durable, bint synced) except -1
     cdef int make_durable(self, uint64_t sequence) except -1
+    cdef int await_published(self, CommitState state) except -1
     cdef int publish(self, CommitState state) except -1
     cdef int begin_write(self, object timeout, TreeSource handle) except -1
     cdef int acquire_process_lock(self, object deadline, object timeout, TreeSource handle) except -1

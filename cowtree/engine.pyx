@@ -434,6 +434,12 @@ cdef class Engine:
             self.syncing.end(min(self.durable_sequence, self.published.record.fields.sequence))
         return 0
 
+    cdef int await_published(self, CommitState state) except -1:
+        """Return when readers see `state`, whose sync may be under way; CommitUncertainError if that fails."""
+        if self.published.record.fields.sequence < state.record.fields.sequence:
+            self.make_durable(state.record.fields.sequence)
+        return 0
+
     cdef int publish(self, CommitState state) except -1:
         """From here on every reader sees it."""
         if self.lock is not None and self.lock.holds():

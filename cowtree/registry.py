@@ -141,7 +141,8 @@ def release(engine: Engine) -> None:
 
 
 def _forget(engine: Engine) -> None:
-    for key, known in list(_engines.items()):
+    # A copy is made without collections, which may release other engines, in between.
+    for key, known in _engines.copy().items():
         if known is engine:
-            del _engines[key]
+            _engines.pop(key, None)
     engine.shutdown()

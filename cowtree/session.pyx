@@ -92,6 +92,8 @@ cdef class Session(Changes):
         self.check()
         if not self.changed and not self.administrative:
             self.rollback()
+            # What was found here, a False of compare-and-set say, is told only when every reader can see it.
+            engine.await_published(self.base)
             return self.base.record.fields.commit_id
         while self.savepoints:
             self.close_savepoint(len(self.savepoints), True)

@@ -74,7 +74,7 @@ cdef CommitState state_at(Engine engine, CommitState newest, object at):
     elif isinstance(at, str):
         tag = catalogue_value(newest, TAG + at.encode(), engine.path) if at else None
         if tag is None:
-            raise KeyError(at)
+            raise KeyError(f"there is no tag {at!r}")
         record = record_of_tag(reader, at, unpack_tag(tag, engine.path))
     elif type(at) is int and at == newest.record.fields.commit_id:
         return newest

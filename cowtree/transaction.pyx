@@ -158,6 +158,8 @@ cdef class Transaction(Writer):
         O(trees): pages are shared. A tree that was not there then is dropped. Errors as `Database.snapshot(at=...)`.
         """
         cdef CommitState old
+        if at is None:
+            raise TypeError("restore needs a commit")
         if tree is not ALL:
             check_name(tree)
         self.session.check()

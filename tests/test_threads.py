@@ -325,3 +325,28 @@ def test_threads_with_transactions_of_all_sizes_lose_nothing(
         assert db.commit_id == 45
         report = db.check()
         assert report.ok, report.problems
+
+
+@pytest.mark.durable
+def test_a_refused_put_rests_on_a_commit_that_every_reader_sees(db: cowtree.Database) -> None:
+    """A `False` may come from a commit whose sync is under way: it is told when that commit is published."""
+    problems: list[object] = []
+    start = threading.Barrier(4)
+
+    def contend(number: int) -> None:
+        start.wait()
+        for i in range(150):
+            key = b"%d" % i
+            try:
+                if not db.put(key, b"%d" % number, overwrite=False):
+                    db[key]
+            except Exception as error:
+                problems.append(error)
+
+    threads = [threading.Thread(target=contend, args=(i,)) for i in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not problems, problems[:3]
+    assert len(db) == 150
