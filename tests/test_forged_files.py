@@ -43,6 +43,10 @@ TREE, TYPED = b"\x01t", b"\x01typed"
 TAG_KEY, RATIO_KEY, HISTORY_KEY = b"\x02middle", b"\x03auto_compact", b"\x03history"
 
 
+# `check` compares every range with its digest, so it notices each forged page, whether or not reads do.
+NOTICED = {"check"}
+
+
 @pytest.fixture(scope="module")
 def sample(tmp_path_factory: pytest.TempPathFactory) -> Sample:
     return Sample(tmp_path_factory.mktemp("forged") / "forged.cow")
@@ -155,7 +159,7 @@ def test_the_sample_is_right_and_so_is_what_was_rewritten_as_it_was(sample: Samp
                 forgery.seal(page)
 
     verdict = examine(sample, rebuild)
-    assert not verdict.wrong | verdict.refused
+    assert verdict.wrong | verdict.refused <= NOTICED
     assert len(verdict.right) > 140
 
 
@@ -182,7 +186,7 @@ def test_tag_of_another_page_is_refused(sample: Sample, target: str) -> None:
 
     verdict = examine(sample, forge)
     assert verdict.refused == {"tag middle"}
-    assert not verdict.wrong
+    assert verdict.wrong <= NOTICED
 
 
 @pytest.mark.parametrize("offset", [TAG_ID, TAG_NONCE])
@@ -191,7 +195,12 @@ def test_tag_of_another_id_or_nonce_is_refused(sample: Sample, offset: int, valu
     verdict = examine(sample, patched(TAG_KEY, offset, value))
     assert verdict.refused == {"tag middle"}
     # What the catalogue says of it is all that a list of tags reads.
-    assert verdict.wrong <= {"tags", "history", "history upwards", "part of the history"}
+    assert verdict.wrong <= NOTICED | {
+        "tags",
+        "history",
+        "history upwards",
+        "part of the history",
+    }
 
 
 def test_tag_that_was_moved_in_every_field_is_that_tag(sample: Sample) -> None:
@@ -199,7 +208,7 @@ def test_tag_that_was_moved_in_every_field_is_that_tag(sample: Sample) -> None:
         verdict = examine(sample, lambda f, c=choose: other_tag_record(f, c(f)))
         assert "tag middle" in verdict.wrong
         assert not verdict.refused
-    assert not examine(sample, patched(TAG_KEY, TAG_TIME, 2**64 - 1)).wrong
+    assert examine(sample, patched(TAG_KEY, TAG_TIME, 2**64 - 1)).wrong <= NOTICED
 
 
 @pytest.mark.parametrize(
@@ -208,7 +217,7 @@ def test_tag_that_was_moved_in_every_field_is_that_tag(sample: Sample) -> None:
 def test_tag_record_of_another_form_is_refused(sample: Sample, value: bytes) -> None:
     verdict = examine(sample, stored(TAG_KEY, value))
     assert {"tags", "tag middle", "history"} <= verdict.refused
-    assert not verdict.wrong
+    assert verdict.wrong <= NOTICED
 
 
 @pytest.mark.parametrize("key", [RATIO_KEY, HISTORY_KEY], ids=["auto_compact", "history"])
@@ -246,13 +255,13 @@ def test_tag_record_of_another_form_is_refused(sample: Sample, value: bytes) -> 
 def test_setting_that_is_none_is_refused(sample: Sample, key: bytes, value: bytes) -> None:
     verdict = examine(sample, stored(key, value))
     assert verdict.refused == {"settings"} | (verdict.refused & {"deep stats"})
-    assert not verdict.wrong - {"check"}  # a record more than there was may not fit the totals
+    assert verdict.wrong <= NOTICED
 
 
 @pytest.mark.parametrize("key", [b"", b"\x04", b"\x04reserved", b"\xff"], ids=repr)
 def test_reserved_keys_of_the_catalogue_are_passed_over(sample: Sample, key: bytes) -> None:
     verdict = examine(sample, stored(key, b"something"))
-    assert verdict.wrong <= {"check"}
+    assert verdict.wrong <= NOTICED
     assert verdict.refused <= {"deep stats"}
 
 
@@ -284,7 +293,7 @@ def test_skip_pointer_leads_to_the_right_commit_or_is_refused(
 ) -> None:
     choose = PAGES.get(target, lambda forgery: 0)
     verdict = examine(sample, skip_pointer(commit_id, index, choose))
-    assert not verdict.wrong
+    assert verdict.wrong <= NOTICED
     if target in ("none", "first", "commit 3", "administrative"):
         assert not verdict.refused  # look-ups only take longer
 
@@ -294,14 +303,14 @@ def test_another_count_of_skip_pointers_is_refused_or_harmless(sample: Sample, c
     def forge(forgery: Forgery) -> None:
         forgery.put(forgery.commit(24).page, SKIP_COUNT, count, 2)
 
-    assert not examine(sample, forge).wrong
+    assert examine(sample, forge).wrong <= NOTICED
 
 
 @pytest.mark.parametrize("target", ["checkpoint", "leaf", "end", "far", "2**52", "all ones"])
 def test_previous_page_that_is_no_record_is_refused(sample: Sample, target: str) -> None:
     verdict = examine(sample, commit_field(10, PREVIOUS_PAGE, PAGES[target]))
     assert {"history", "part of the history"} <= verdict.refused
-    assert not verdict.wrong
+    assert verdict.wrong <= NOTICED
 
 
 @pytest.mark.parametrize(
@@ -323,7 +332,7 @@ def test_fields_of_an_old_record_that_cannot_be_are_refused(
 ) -> None:
     verdict = examine(sample, commit_field(10, offset, value))
     assert verdict.refused
-    assert not verdict.wrong
+    assert verdict.wrong <= NOTICED
 
 
 def test_another_time_is_believed(sample: Sample) -> None:
