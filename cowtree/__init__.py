@@ -43,7 +43,7 @@ from cowtree.errors import (
 )
 from cowtree.options import ALL, DEFAULT, Default
 from cowtree.reader import Reader
-from cowtree.snapshot import Snapshot
+from cowtree.snapshot import Snapshot, SnapshotTree
 from cowtree.transaction import Savepoint, Transaction
 from cowtree.tree.cursor import Cursor
 from cowtree.writer import Writer as Tree
@@ -81,6 +81,7 @@ __all__ = [
     "Settings",
     "Snapshot",
     "SnapshotGoneError",
+    "SnapshotTree",
     "Stats",
     "Transaction",
     "TransactionError",

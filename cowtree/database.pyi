@@ -109,6 +109,7 @@ class Database(Writer[bytes, bytes, ReadableBuffer, ReadableBuffer]):
         path: str | os.PathLike[str],
         *,
         at: At | None = None,
+        incremental: bool = False,
         progress: Callable[[int, int | None], object] | None = None,
     ) -> None: ...
     def compact(self, *, progress: Callable[[int, int | None], object] | None = None) -> None: ...

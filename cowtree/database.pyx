@@ -429,7 +429,7 @@ cdef class Database(Writer):
         from cowtree.compaction import compact
         compact(self, progress)
 
-    def backup(self, path, *, at=None, progress=None):
+    def backup(self, path, *, at=None, incremental=False, progress=None):
         """Write a database with everything up to the newest commit, or the one that `at` names, to a new file `path`.
 
         Others go on to read and write. The file is whole, durable and verified page by page, or is not there:
@@ -437,6 +437,8 @@ cdef class Database(Writer):
         `at` as for `snapshot`; `progress(done, total)` in bytes. O(file) time, O(1) memory.
         """
         from cowtree.backup import write_backup
+        if incremental:
+            raise NotImplementedError("backups onto an older backup are not there yet: give another path")
         cdef CommitState newest = self.current()
         write_backup(self.engine.file, state_at(self.engine, newest, at).record, path, progress=progress)
 

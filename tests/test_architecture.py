@@ -198,6 +198,7 @@ def test_public_names_are_pinned() -> None:
         "Settings",
         "Snapshot",
         "SnapshotGoneError",
+        "SnapshotTree",
         "Stats",
         "Transaction",
         "TransactionError",
