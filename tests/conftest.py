@@ -63,6 +63,20 @@ def db(path: Path, request: pytest.FixtureRequest) -> Iterator[cowtree.Database]
         database.close()
 
 
+@pytest.fixture
+def people(path: Path) -> Path:
+    """Three entries in commit 1; commit 2 changes one, adds one, takes one out and makes a tree."""
+    with cowtree.open(path) as db:
+        db.update({b"ada": b"1815", b"alan": b"1912", b"grace": b"1906"})
+        with db.transaction(note=b"second") as txn:
+            txn[b"alan"] = b"1911"
+            txn[b"barbara"] = b"1939"
+            del txn[b"grace"]
+            txn.tree("cities")[b"london"] = b"GB"
+        db.tag("first", 1)
+    return path
+
+
 class Child:
     """A Python process that talks in lines: `tell` sends one to it, `read` gives one it printed."""
 

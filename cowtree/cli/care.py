@@ -7,7 +7,7 @@ import dataclasses
 from typing import Any
 
 import cowtree
-from cowtree.cli.display import escaped, human_size
+from cowtree.cli.display import entries_text, escaped, human_size
 from cowtree.cli.failures import DONE, NOT_HELD, CommandError
 from cowtree.cli.json_lines import Members, line_of
 from cowtree.cli.opening import AT, PATH, open_reading, snapshot_at
@@ -30,13 +30,14 @@ _AS_ONE_OBJECT = argument("--json", action="store_true", help="as one JSON objec
     """,
 )
 def info(arguments: argparse.Namespace) -> int:
-    """Show what a database holds: its newest commit, sizes, trees with their codecs, tags.
+    """Show what a database holds: newest commit, sizes, trees, tags.
 
     "live" is what the newest commit needs, "garbage" what only older commits need. With --json: the numbers of
     `Database.stats`, and "path", "time", "tree_details", "tags".
     """
     with open_reading(arguments.path) as db, db.snapshot() as snapshot:
         stats: dict[str, Any] = dataclasses.asdict(db.stats())
+        stats["snapshots"] -= 1  # the one of this command
         details = [_tree_details(snapshot, name) for name in (None, *snapshot.trees())]
         members: Members = {"path": db.path, "time": snapshot.time.isoformat(), **stats}
         members |= {"tree_details": details, "tags": db.tags()}
@@ -76,7 +77,7 @@ def _info_rows(members: Members) -> list[tuple[str, str]]:
             for what, codec in zip(("keys", "values"), tree["codecs"], strict=True)
             if codec is not None
         )
-        text = f"{name}: {tree['entries']:,} entries{codecs and ', '}{codecs}"
+        text = f"{name}: {entries_text(tree['entries'])}{codecs and ', '}{codecs}"
         rows.append(("" if i else "trees", text))
     for i, (name, commit_id) in enumerate(sorted(members["tags"].items())):
         rows.append(("" if i else "tags", f"{name} -> {commit_id}"))
@@ -98,7 +99,10 @@ def _printable(text: str) -> str:
     """,
 )
 def check(arguments: argparse.Namespace) -> int:
-    """Verify every page of a database. Status 1 if there are problems, which are listed."""
+    """Verify every page of a database.
+
+    The problems are listed; status 1 if there are any.
+    """
     report: Members
     try:
         with open_reading(arguments.path) as db, Progress("checked") as progress:
@@ -110,7 +114,7 @@ def check(arguments: argparse.Namespace) -> int:
     else:
         verdict = (
             f"{'sound' if report['ok'] else 'DAMAGED'}: commit {report['commit_id']}, "
-            f"{report['entries']:,} entries, {report['pages']:,} pages verified"
+            f"{entries_text(report['entries'])}, {report['pages']:,} pages verified"
         )
     if arguments.json:
         write(line_of({**report, "problems": list(report["problems"])}))
@@ -140,6 +144,7 @@ def backup(arguments: argparse.Namespace) -> int:
     ):
         at = None if arguments.at is None else snapshot
         try:
+            # `Any` until the stub has the method.
             db.backup(arguments.target, at=at, progress=progress)
         except FileExistsError:
             raise CommandError(

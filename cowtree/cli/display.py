@@ -10,7 +10,7 @@ from typing import Any
 from cowtree.cli.notations import codec_named
 from cowtree.cli.objects import json_text, plain
 
-__all__ = ["Show", "decoder", "escaped", "human_size", "printable_text", "shower"]
+__all__ = ["Show", "decoder", "entries_text", "escaped", "human_size", "printable_text", "shower"]
 
 Show = Callable[[bytes], str]
 
@@ -105,3 +105,8 @@ def human_size(size: int) -> str:
         if amount < 1023.95 or unit == "TiB":
             return f"{amount:,.1f} {unit}"
     raise AssertionError("unreachable")
+
+
+def entries_text(count: int) -> str:
+    """1 entry, 1,000 entries."""
+    return "1 entry" if count == 1 else f"{count:,} entries"

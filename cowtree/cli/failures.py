@@ -25,8 +25,8 @@ def one_line(error: BaseException) -> str:
         text = f"{error} (try again, or wait longer with --timeout)"
     elif isinstance(error, CommandError | Error):
         text = str(error)
-    elif isinstance(error, OSError) and error.strerror:
-        text = error.strerror
+    elif isinstance(error, OSError):
+        text = error.strerror or str(error)
         if error.filename is not None:
             text = f"{_name(error.filename)}: {text}"
     elif isinstance(error, MemoryError):

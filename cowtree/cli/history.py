@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import functools
 import itertools
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import Iterator
 
 import cowtree
 from cowtree.catalogue import check_tag_name
-from cowtree.cli.display import decoder, escaped, shower
+from cowtree.cli.display import decoder, entries_text, escaped, shower
 from cowtree.cli.failures import DONE, NOT_HELD, CommandError
 from cowtree.cli.json_lines import Members, add_bytes, add_object, line_of
 from cowtree.cli.opening import (
@@ -18,16 +16,15 @@ from cowtree.cli.opening import (
     KEY_AS,
     PATH,
     TIMEOUT,
-    TREE,
     VALUE_AS,
     open_reading,
     open_writing,
     parse_at,
     snapshot_at,
+    tree_name,
 )
 from cowtree.cli.parser import argument, command, whole_number
 from cowtree.cli.streams import complain, print_line, write
-from cowtree.options import ALL
 
 __all__ = ["diff", "history", "tag"]
 
@@ -47,9 +44,10 @@ __all__ = ["diff", "history", "tag"]
     """,
 )
 def history(arguments: argparse.Namespace) -> int:
-    """List the commits, the newest first: id, time, entries of all trees, pages written, tags, note.
+    """List the commits, the newest first.
 
-    The fields of a line are separated by tabs. Each id, tag or time is an AT of other commands.
+    A line is id, time, entries of all trees, pages written, tags, note, separated by tabs. Each id, tag or time is an
+    AT of other commands.
     """
     with open_reading(arguments.path) as db:
         commits = db.history(reverse=arguments.reverse)
@@ -75,8 +73,8 @@ def _commit_members(commit: cowtree.Commit) -> Members:
 def _commit_fields(commit: cowtree.Commit) -> Iterator[str]:
     yield str(commit.id)
     yield commit.time.isoformat(timespec="microseconds")
-    yield f"{commit.entries} entries"
-    yield f"{commit.pages_written} pages"
+    yield entries_text(commit.entries)
+    yield f"{commit.pages_written:,} pages"
     yield ",".join(commit.tags)
     yield escaped(commit.note)
 
@@ -100,9 +98,9 @@ def _commit_fields(commit: cowtree.Commit) -> Iterator[str]:
     """,
 )
 def tag(arguments: argparse.Namespace) -> int:
-    """List the tags, give a commit a name, or forget one. A tagged commit is kept.
+    """List the tags, give a commit a name, or forget one.
 
-    Without NAME: each tag, a tab, the id of its commit.
+    A tagged commit is kept as long as its tag. Without NAME: each tag, a tab, the id of its commit.
     """
     if arguments.name is None:
         if arguments.delete or arguments.move:
@@ -115,118 +113,130 @@ def tag(arguments: argparse.Namespace) -> int:
     except ValueError as error:
         raise CommandError(str(error)) from None
     with open_writing(arguments.path, timeout=arguments.timeout) as db:
-        known = arguments.name in db.tags()
-        if arguments.delete:
-            if not known:
-                complain(f"there is no tag {arguments.name!r}")
-                return NOT_HELD
-            db.untag(arguments.name)
-            return DONE
-        if known and not arguments.move:
-            raise CommandError(f"there is a tag {arguments.name!r} already: --move moves it")
-        with snapshot_at(db, arguments.at) as snapshot:
-            db.tag(arguments.name, snapshot, move=arguments.move)
-    return DONE
+        return _untag(db, arguments.name) if arguments.delete else _tag(db, arguments)
 
 
 def _list_tags(path: str, as_json: bool) -> int:
     with open_reading(path) as db:
         for name, commit_id in sorted(db.tags().items()):
             if as_json:
-                write(line_of({"tag": name, "commit_id": commit_id}))
+                write(line_of({"tag": name, "commit": commit_id}))
             else:
                 print_line(f"{name}\t{commit_id}")
+    return DONE
+
+
+def _tag(db: cowtree.Database, arguments: argparse.Namespace) -> int:
+    with snapshot_at(db, arguments.at) as snapshot:
+        try:
+            db.tag(arguments.name, snapshot, move=arguments.move)
+        except ValueError as error:
+            if arguments.move:
+                raise
+            raise CommandError(
+                f"there is a tag {arguments.name!r} already: --move moves it"
+            ) from error
+    return DONE
+
+
+def _untag(db: cowtree.Database, name: str) -> int:
+    try:
+        db.untag(name)
+    except KeyError:
+        complain(f"there is no tag {name!r} (`cowtree tag {db.path}` lists the tags)")
+        return NOT_HELD
     return DONE
 
 
 @command(
     "diff",
     PATH,
-    argument("old", metavar="OLD", type=parse_at, help="a commit: id, tag, or time with offset"),
-    argument("new", metavar="NEW", nargs="?", type=parse_at, help="default: the newest"),
-    TREE,
+    argument("old", metavar="OLD", type=parse_at, help="a commit: its id, a tag, or a time"),
+    argument(
+        "new", metavar="NEW", nargs="?", type=parse_at, help="another one (default: the newest)"
+    ),
+    argument("--tree", metavar="NAME", type=tree_name, help="only this tree (default: every tree)"),
     argument("--keys-only", action="store_true", help="without the values"),
     KEY_AS,
     VALUE_AS,
     JSON,
     examples="""
     cowtree diff people.cow before-import
-    cowtree diff people.cow 17 18 --tree cities --json
+    cowtree diff people.cow 17 18 --json
     """,
 )
 def diff(arguments: argparse.Namespace) -> int:
-    """Tell what changed from one commit to another, in all trees or in one. Status 1 if anything did.
+    """Show what leads from one commit to another.
 
-    A line is + KEY, a tab, VALUE for an entry that was added, - for one that was removed, and ~ KEY, the old and the
-    new value for one that changed; named trees stand in front of the key as [NAME]. --json: objects with "kind"
-    (added, removed, changed), "key", "old", "new" and, for named trees, "tree".
+    Status 1 if there is a difference, 0 if there is none.
+
+    A line is a sign, a space, the key, a tab, the value: + for an entry that was added, - for one that was removed,
+    ~ for one that was changed, with the old value, a tab, the new one. The changes of a named tree stand below a line
+    "tree NAME:". Keys and values look as in `cowtree scan`.
     """
-    found = False
-    with open_reading(arguments.path) as db, ExitStack() as stack:
-        old = stack.enter_context(snapshot_at(db, arguments.old))
-        new = stack.enter_context(snapshot_at(db, arguments.new))
+    differs = False
+    with (
+        open_reading(arguments.path) as db,
+        snapshot_at(db, arguments.old) as old,
+        snapshot_at(db, arguments.new) as new,
+    ):
+        name = arguments.tree
+        if name is not None and name not in old.trees() and name not in new.trees():
+            raise CommandError(
+                f"neither commit has a tree {name!r} (`cowtree info` lists the trees)"
+            )
         changes = db.diff(
             old,
             new,
-            tree=ALL if arguments.tree is None else arguments.tree,
+            tree=cowtree.ALL if name is None else name,
             values=not arguments.keys_only,
         )
-        tell = _json_teller(new, old) if arguments.json else _line_teller(new, old, arguments)
-        for change in changes:
-            found = True
-            tell(change)
-    return NOT_HELD if found else DONE
+        for tree, group in itertools.groupby(changes, key=lambda change: change.tree):
+            differs = True
+            # A tree that was dropped is known to the old commit alone.
+            codecs = new.tree_codecs(tree)
+            if codecs == ("", ""):
+                codecs = old.tree_codecs(tree)
+            printer = _ChangePrinter(tree, codecs, arguments)
+            for change in group:
+                printer.print(change)
+    return NOT_HELD if differs else DONE
 
 
-_Tell = Callable[[cowtree.Change[bytes, bytes]], None]
 _SIGNS = {"added": "+", "removed": "-", "changed": "~"}
 
 
-def _codecs(
-    new: cowtree.Snapshot, old: cowtree.Snapshot
-) -> Callable[[str | None], tuple[str, str]]:
-    """What a tree records, asked for once: in the newer commit, or in the older one if it is gone there."""
+class _ChangePrinter:
+    """Prints the changes of one tree."""
 
-    @functools.cache
-    def recorded(name: str | None) -> tuple[str, str]:
-        codecs = new.tree_codecs(name)
-        return codecs if any(codecs) else old.tree_codecs(name)
+    def __init__(
+        self, tree: str | None, codecs: tuple[str, str], arguments: argparse.Namespace
+    ) -> None:
+        self._tree = tree
+        self._key_codec, self._value_codec = codecs
+        self._show_key = shower(self._key_codec, arguments.key_as)
+        self._show_value = shower(self._value_codec, arguments.value_as)
+        self._as_json = arguments.json
+        if tree is not None and not self._as_json:
+            print_line(f"tree {escaped(tree.encode())}:")
 
-    return recorded
+    def print(self, change: cowtree.Change[bytes, bytes]) -> None:
+        if self._as_json:
+            write(line_of(self._members(change)))
+            return
+        fields = [self._show_key(change.key)]
+        fields += [self._show_value(data) for data in (change.old, change.new) if data is not None]
+        print_line(f"{_SIGNS[change.kind]} " + "\t".join(fields))
 
-
-def _line_teller(
-    new: cowtree.Snapshot, old: cowtree.Snapshot, arguments: argparse.Namespace
-) -> _Tell:
-    recorded = _codecs(new, old)
-
-    def tell(change: cowtree.Change[bytes, bytes]) -> None:
-        key_codec, value_codec = recorded(change.tree)
-        show_value = shower(value_codec, arguments.value_as)
-        name = "" if change.tree is None else f"[{escaped(change.tree.encode())}] "
-        fields = [f"{_SIGNS[change.kind]} {name}{shower(key_codec, arguments.key_as)(change.key)}"]
-        fields += [show_value(value) for value in (change.old, change.new) if value is not None]
-        print_line("\t".join(fields))
-
-    return tell
-
-
-def _json_teller(new: cowtree.Snapshot, old: cowtree.Snapshot) -> _Tell:
-    recorded = _codecs(new, old)
-
-    def tell(change: cowtree.Change[bytes, bytes]) -> None:
-        key_codec, value_codec = recorded(change.tree)
-        members: Members = {"kind": change.kind}
-        if change.tree is not None:
-            members["tree"] = change.tree
+    def _members(self, change: cowtree.Change[bytes, bytes]) -> Members:
+        members: Members = {} if self._tree is None else {"tree": self._tree}
+        members["kind"] = change.kind
         for name, data, codec in (
-            ("key", change.key, key_codec),
-            ("old", change.old, value_codec),
-            ("new", change.new, value_codec),
+            ("key", change.key, self._key_codec),
+            ("old", change.old, self._value_codec),
+            ("new", change.new, self._value_codec),
         ):
             if data is not None:
                 add_bytes(members, name, data)
                 add_object(members, name, data, decoder(codec))
-        write(line_of(members))
-
-    return tell
+        return members

@@ -83,7 +83,7 @@ def encode(given: bytes, notation: str | None, codec: str, what: str) -> bytes:
 
 
 def encode_prefix(given: bytes, notation: str | None, codec: str) -> tuple[bytes, bytes | None]:
-    """(start, stop) of the keys that begin with what is given: text, bytes, or the leading elements of a tuple."""
+    """(start, stop) of the keys that begin with what is given: its text or bytes, or the elements of a tuple."""
     from cowtree.codecs import Bytes, Tuple
 
     raw = encode(given, notation, codec, "key")

@@ -26,7 +26,9 @@ __all__ = ["encodable", "from_base64", "json_text", "parse_json", "parse_tuple",
 def json_text(obj: Any) -> str:
     """An object as compact JSON; a lone surrogate, which UTF-8 has no bytes for, as an escape."""
     text = _ENCODER.encode(obj)
-    return text if text.isascii() or encodable(text) else json.dumps(obj, separators=(",", ":"))
+    if text.isascii() or encodable(text):
+        return text
+    return "".join(f"\\u{ord(char):04x}" if "\ud800" <= char <= "\udfff" else char for char in text)
 
 
 _ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))

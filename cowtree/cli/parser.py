@@ -47,6 +47,7 @@ class _Command:
 
     @property
     def summary(self) -> str:
+        """The first line of the description."""
         return self.description.partition("\n")[0].rstrip(".")
 
 
@@ -128,9 +129,9 @@ class _Parser(argparse.ArgumentParser):
 def _top_parser() -> argparse.ArgumentParser:
     import cowtree
 
-    width = max(map(len, _COMMANDS))
-    ordered = [_COMMANDS[name] for name in _ORDER if name in _COMMANDS]
-    listing = "\n".join(f"  {known.name:<{width}}  {known.summary}" for known in ordered)
+    names = [*_ORDER, *(name for name in _COMMANDS if name not in _ORDER)]
+    width = max(map(len, names))
+    listing = "\n".join(f"  {name:<{width}}  {_COMMANDS[name].summary}" for name in names)
     parser = _Parser(
         prog="cowtree",
         usage="cowtree COMMAND FILE ...",
@@ -140,10 +141,11 @@ def _top_parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"cowtree {cowtree.__version__}")
-    parser.add_argument("command", metavar="COMMAND", choices=_COMMANDS, help=argparse.SUPPRESS)
+    parser.add_argument("command", metavar="COMMAND", choices=names, help=argparse.SUPPRESS)
     return parser
 
 
+# In the help; others follow.
 _ORDER = (
     *("info", "get", "put", "del", "scan", "count", "load", "dump"),
     *("check", "backup", "history", "tag", "diff", "demo"),

@@ -6,7 +6,7 @@ import sys
 import time
 from types import TracebackType
 
-from cowtree.cli.display import human_size
+from cowtree.cli.display import entries_text, human_size
 from cowtree.cli.streams import is_terminal
 
 __all__ = ["Progress"]
@@ -48,7 +48,7 @@ class Progress:
     def entries(self, done: int, total: int | None = None) -> None:
         """`done` of `total` entries."""
         if self._due():
-            self._show(f"{done:,} entries", None if not total else done / total)
+            self._show(entries_text(done), None if not total else done / total)
 
     def _due(self) -> bool:
         return self._active and time.monotonic() >= self._next_time

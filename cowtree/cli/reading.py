@@ -169,11 +169,11 @@ def _lines(
     JSON,
     examples="""
     cowtree count people.cow
-    cowtree count people.cow --prefix a --at yesterday
+    cowtree count people.cow --prefix a --at 2026-07-01T00:00:00+00:00
     """,
 )
 def count(arguments: argparse.Namespace) -> int:
-    """Count the entries of a tree, all or those of a range, without reading them."""
+    """Count the entries of a tree or of a range, without reading them."""
     with open_source(arguments) as source:
         number = source.tree.count(*source.bounds(arguments))
         write(line_of({"count": number}) if arguments.json else b"%d\n" % number)

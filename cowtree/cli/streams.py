@@ -10,11 +10,12 @@ import os
 import stat
 import sys
 from collections.abc import Iterator
-from typing import BinaryIO, cast
+from typing import BinaryIO, Protocol
 
 from cowtree.cli.failures import CommandError
 
 __all__ = [
+    "Output",
     "complain",
     "discard_output",
     "flush_output",
@@ -82,33 +83,37 @@ def input_stream(name: str | None) -> Iterator[BinaryIO]:
         return
     if sys.stdin is None:
         raise CommandError("standard input is closed")
-    yield cast("BinaryIO", sys.stdin.buffer)
+    yield sys.stdin.buffer
 
 
 @contextlib.contextmanager
-def output_stream(name: str | None) -> Iterator[BinaryIO]:
+def output_stream(name: str | None) -> Iterator[Output]:
     """Standard output (None or "-") or a new file, which goes away again if the block fails.
 
     A file that exists is not replaced: it may be somebody's database. Devices and pipes are written to.
     """
     if name is None or name == "-":
-        if getattr(sys.stdout, "buffer", None) is None:
-            raise CommandError("standard output takes no bytes")
-        yield cast("BinaryIO", sys.stdout.buffer)
+        yield _StandardOutput()
         return
-    path = name
-    try:
-        regular = stat.S_ISREG(os.stat(path).st_mode)
-    except FileNotFoundError:
-        regular = True
-    else:
-        if regular:
-            raise CommandError(f"{path}: exists already: remove it first, or choose another name")
-    with open(path, "xb" if regular else "wb") as file:
+    new = not os.path.exists(name)
+    if not new and stat.S_ISREG(os.stat(name).st_mode):
+        raise CommandError(f"{name}: exists already: remove it first, or choose another name")
+    with open(name, "xb" if new else "wb") as file:
         try:
             yield file
             file.flush()
         except BaseException:
-            if regular:
-                os.unlink(path)
+            if new:
+                os.unlink(name)
             raise
+
+
+class Output(Protocol):
+    """What bytes can be written to."""
+
+    def write(self, data: bytes, /) -> object: ...
+
+
+class _StandardOutput:
+    def write(self, data: bytes, /) -> None:
+        write(data)

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, BinaryIO, cast
 
 import cowtree
+from cowtree.cli.display import entries_text
 from cowtree.cli.failures import DONE, NOT_HELD, CommandError
 from cowtree.cli.json_lines import Declaration, Entry, entry_line, read_lines
 from cowtree.cli.notations import encode_to_store
@@ -50,7 +51,9 @@ _ByteTree = Writer[bytes, bytes, Any, Any]
     """,
 )
 def dump(arguments: argparse.Namespace) -> int:
-    """Write every entry of one commit as JSON lines, which `cowtree load --json` reads back byte for byte.
+    """Write the entries of a commit as JSON lines.
+
+    `cowtree load --json` reads them back byte for byte.
 
     A line is {"key": ..., "value": ...}; bytes that are not UTF-8 are "key_base64" and "value_base64". Entries of
     named trees have a "tree" as well. In front of the entries of a typed tree stands a line with the names of its
@@ -114,7 +117,9 @@ def _steps_of(sources: Iterable[Source]) -> Iterator[Step]:
     """,
 )
 def load(arguments: argparse.Namespace) -> int:
-    """Store many entries; creates the file if there is none. Keys that are there already get the new value.
+    """Store many entries; creates the file if there is none.
+
+    Keys that are there already get the new value.
 
     Without --json a line is KEY, a tab, VALUE, each read as `put` reads its arguments: the value goes to the end of
     the line, and nothing in it is unescaped. Give --key-as and --value-as (hex, base64) for bytes that do not fit.
@@ -238,7 +243,11 @@ class _Loader:
             raise CommandError(f"{error}{self._kept()}") from None
 
     def _kept(self) -> str:
-        return f" ({self._committed:,} entries are stored)" if self._committed else ""
+        return (
+            f" ({entries_text(self._committed)} of the lines before stored)"
+            if self._committed
+            else ""
+        )
 
     def _store(self, txn: cowtree.Transaction, steps: Iterator[Step]) -> None:
         for (name, kind), group in itertools.groupby(

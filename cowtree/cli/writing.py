@@ -49,7 +49,8 @@ __all__ = ["delete", "put"]
 def put(arguments: argparse.Namespace) -> int:
     """Store a value, as one durable commit; creates the file if there is none.
 
-    A typed tree takes what its codecs are for: text, a number, a JSON array (tuple), JSON (json, msgpack).
+    A typed tree takes what its codecs are for: text, a number, a JSON array (tuple), JSON (json, msgpack). It prints
+    nothing.
     """
     if arguments.value is None or arguments.value == "-":
         with input_stream(None) as stream:
@@ -88,7 +89,10 @@ def _codecs(arguments: argparse.Namespace) -> tuple[str, str]:
     """,
 )
 def delete(arguments: argparse.Namespace) -> int:
-    """Take an entry out, as one durable commit. Status 1 if it was not there."""
+    """Take an entry out, as one durable commit.
+
+    Status 1 if it was not there.
+    """
     with open_writing(arguments.path, timeout=arguments.timeout) as db:
         key_codec, _ = db.tree_codecs(arguments.tree)
         key = encode(argument_bytes(arguments.key), arguments.key_as, key_codec, "key")
