@@ -144,7 +144,6 @@ def backup(arguments: argparse.Namespace) -> int:
     ):
         at = None if arguments.at is None else snapshot
         try:
-            # `Any` until the stub has the method.
             db.backup(arguments.target, at=at, progress=progress)
         except FileExistsError:
             raise CommandError(
