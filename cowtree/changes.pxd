@@ -68,6 +68,7 @@ cdef class Changes:
 
     cdef WriteTree make_tree(self, str name, const TreeReference* reference)
     cdef int set_record(self, WriteTree tree, bytes record) except -1
+    cdef tuple codecs_of_default(self)
     cdef int agree_codecs(self, WriteTree tree, TreeCodecs codecs) except -1
     cdef int use_codecs(self, WriteTree tree, TreeCodecs codecs) except -1
     cdef bytes catalogue_record(self, bytes key)

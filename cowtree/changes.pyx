@@ -156,10 +156,16 @@ cdef class Changes:
 
     cdef int agree_codecs(self, WriteTree tree, TreeCodecs codecs) except -1:
         """CodecError if the tree has other codecs, as this session sees it."""
-        if tree.name is None and not self.default_loaded:
-            self.set_record(tree, self.catalogue_record(TREE))
-            self.default_loaded = True
+        if tree.name is None:
+            self.codecs_of_default()
         return codecs.agree(tree.key_codec, tree.value_codec)
+
+    cdef tuple codecs_of_default(self):
+        """The names of the default tree's codecs, as this session sees it."""
+        if not self.default_loaded:
+            self.set_record(self.default_tree, self.catalogue_record(TREE))
+            self.default_loaded = True
+        return self.default_tree.key_codec, self.default_tree.value_codec
 
     cdef int use_codecs(self, WriteTree tree, TreeCodecs codecs) except -1:
         """A write through a typed handle is about to come: CodecError, or its names go into the tree's record.

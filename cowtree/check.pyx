@@ -67,6 +67,7 @@ cdef class Checker:
     cdef set reported                      # pages that `problems` name
     cdef uint64_t pages                    # verified, runs included
     cdef uint64_t total
+    cdef uint64_t pages_max                # a sound tree has each page once: how far `pages` may come in this one
     cdef double next_call
     cdef uint64_t leaf_pages, branch_pages, run_pages
     cdef uint64_t leaf_used, leaf_room, branch_used, branch_room      # bytes
@@ -108,6 +109,11 @@ cdef class Checker:
         cdef int status
         if number <= FIRST_RECORD_PAGE and not offset or number >= limit:
             self.report(number, f"a reference to it breaks the order of pages (I4), below {limit} was expected")
+            return 0, 0
+        if self.pages >= self.pages_max:
+            if self.pages_max:
+                self.report(number, "there are more references than pages: some page is referred to twice")
+            self.pages_max = 0
             return 0, 0
         request.space = self.space
         request.number = number
@@ -224,6 +230,7 @@ cdef class Checker:
             if view.entries or pages:
                 self.problems.append(f"{name}: an empty tree with {view.entries} entries in {pages} pages")
             return 0, 0
+        self.pages_max = self.pages + view.limit
         found = self.walk(view.root, view.level, view.offset, view.limit, birth, None, None)
         if not self.problems and found != (view.entries, pages):
             self.problems.append(f"{name}: {found} entries and pages, ({view.entries}, {pages}) recorded")
@@ -294,7 +301,8 @@ cdef object checker_walk(Checker checker, CommitState state, PageFile file, obje
     checker.path = file.path
     checker.progress = progress
     checker.problems = []
-    live = state.record.pages_appended - state.record.pages_retired
+    live = state.record.live_pages
+    checker.pages_max = ~<uint64_t>0
     checker.total = live + more_pages
     checker.reported = set()
     checker.advance(3)                     # pages 0, 1 and the commit page
@@ -307,8 +315,14 @@ cdef object checker_walk(Checker checker, CommitState state, PageFile file, obje
     )
     _, more = checker.walk_tree("the catalogue", &state.catalogue, commit_id, state.record.fields.catalogue.pages)
     pages += more
+    names = []
     if not checker.problems:
-        for name, fields in catalogue_records(state):
+        try:
+            names = list(catalogue_records(state))
+        except CorruptionError as error:
+            checker.problems.append(str(error))
+    if not checker.problems:
+        for name, fields in names:
             view = state.catalogue
             view.offset = 0
             view.level = fields[1]

@@ -388,7 +388,7 @@ cdef class Database(Writer):
         cdef Engine engine = self.engine
         page_size = engine.file.page_size
         record = state.record
-        live = (record.pages_appended - record.pages_retired) * page_size
+        live = record.live_pages * page_size
         file_bytes = engine.file.device.get_size()
         return Stats(
             commit_id=record.commit_id,

@@ -9,6 +9,7 @@ from cowtree.reader cimport FixedSource
 from cowtree.states cimport catalogue_of, fill_named
 from cowtree.tree.cursor cimport TreeSource
 from cowtree.tree.diff cimport diff_iterator
+from cowtree.tree_codecs cimport text_of
 
 from cowtree.catalogue import TAG, TREE
 from cowtree.options import ALL
@@ -41,7 +42,7 @@ cdef list changed_names(CommitState old, CommitState new, TreeSource owner):
     """Names of the trees whose records differ, in byte order."""
     path = owner.source_path()
     return [
-        key[1:].decode() for key, _, _, _ in diff_iterator(
+        text_of(key[1:]) for key, _, _, _ in diff_iterator(
             catalogue_of(old, path), catalogue_of(new, path), TREE + b"\0", TAG, False, True
         )
     ]

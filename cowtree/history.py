@@ -125,7 +125,7 @@ def _records(
         if stop is not None:
             behind = first_commit_from(reader, tip, stop)
             if behind is not None:
-                if behind.previous_page == 0:
+                if behind.previous_page == 0 and behind.commit_id == 0:
                     return
                 newest = giver_of(reader, previous_record(reader, behind))
         for record in commits_before(reader, newest):

@@ -16,6 +16,7 @@ cdef extern from *:
     """
     #include <stdint.h>
     #include <string.h>
+    #define COWTREE_PAGE_NUMBER_LIMIT ((uint64_t)1 << 56)
     #if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
     #define COWTREE_LE16(x) __builtin_bswap16(x)
     #define COWTREE_LE32(x) __builtin_bswap32(x)
@@ -35,6 +36,7 @@ cdef extern from *:
     static inline void cowtree_store32(uint8_t *p, uint32_t v) { v = COWTREE_LE32(v); memcpy(p, &v, 4); }
     static inline void cowtree_store64(uint8_t *p, uint64_t v) { v = COWTREE_LE64(v); memcpy(p, &v, 8); }
     """
+    const uint64_t PAGE_NUMBER_LIMIT "COWTREE_PAGE_NUMBER_LIMIT"      # FORMAT §1.1: the top 8 bits are reserved
     uint16_t load16 "cowtree_load16"(const uint8_t* p) noexcept nogil
     uint32_t load32 "cowtree_load32"(const uint8_t* p) noexcept nogil
     uint64_t load64 "cowtree_load64"(const uint8_t* p) noexcept nogil
@@ -77,6 +79,7 @@ cdef enum:
     RUN_REFERENCE_SIZE = 24
     LEVEL_MAX = 63
     PAGE_SIZE_MAX = 65536
+    PAGE_ENTRIES_LOG2 = 13       # no page has more than 2^13 entries: one takes 11 bytes at the least
     BITMAP_SIZE = 8192           # a bit for each byte of the largest page: scratch of the validators
 
 # Runs, FORMAT §5.

@@ -198,8 +198,10 @@ cdef class Session(Changes):
             names.add(tree)
         if tree is ALL or tree is None:
             self.replace_tree(self.default_tree, &old.record.fields.default_tree, old.default_tree.offset)
-            self.set_record(self.default_tree, named_record(old, None, self.engine.path))
-            self.default_loaded = True
+            record = named_record(old, None, self.engine.path)
+            if record_codecs(record) != self.codecs_of_default():
+                self.after_change(self.default_tree, 0)
+            self.set_record(self.default_tree, record)
         for name in names:
             target = self.tree_named(name)
             record = catalogue_value(old, catalogue_key(name, self.engine.file.page_size), self.engine.path)
@@ -214,6 +216,8 @@ cdef class Session(Changes):
     cdef int replace_tree(self, WriteTree tree, const TreeReference* reference, uint32_t offset) except -1:
         cdef Tree* present = &tree.tree
         if present.root == reference.root and present.offset == offset:
+            if tree.name is not None:
+                self.after_change(tree, 0)         # its record is another one: it was there, and empty, or untyped
             return 0
         self.after_change(tree, clear_tree(&self.work.editor, present))
         present.root = reference.root
@@ -446,6 +450,15 @@ cdef uint64_t merge_retired(Editor* editor) noexcept nogil:
         total += items[i].count
         if kept:
             before = &items[kept - 1]
+            # Trees of older commits share pages with those that were there, so that a page can be retired twice.
+            if items[i].page == before.page:
+                if items[i].subtree and not before.subtree:
+                    before[0] = items[i]
+                continue
+            if not before.subtree and items[i].page < before.page + before.count:
+                if not items[i].subtree:
+                    continue
+                before.count = items[i].page - before.page
             if (
                 not before.subtree and not items[i].subtree and before.birth == items[i].birth
                 and before.page + before.count == items[i].page

@@ -72,7 +72,7 @@ cdef CommitState state_at(Engine engine, CommitState newest, object at):
         if record.commit_nonce != snapshot.state.record.commit_nonce:
             raise SnapshotGoneError("the snapshot is of another past of this database")
     elif isinstance(at, str):
-        tag = catalogue_value(newest, TAG + at.encode(), engine.path) if at else None
+        tag = catalogue_value(newest, TAG + at.encode(errors="surrogatepass"), engine.path) if at else None
         if tag is None:
             raise KeyError(f"there is no tag {at!r}")
         record = record_of_tag(reader, at, unpack_tag(tag, engine.path))

@@ -5,11 +5,12 @@ from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memset
 
 from cowtree.commit_state cimport CommitState
-from cowtree.layout cimport key_size_max
+from cowtree.layout cimport PAGE_NUMBER_LIMIT, key_size_max
 from cowtree.reader cimport FixedSource
 from cowtree.storage.commit_record cimport CommitRecord, TreeReference
 from cowtree.storage.record_reader cimport RecordReader
 from cowtree.tree.view cimport TreeView
+from cowtree.tree_codecs cimport text_of, tree_record_fields
 
 from cowtree.catalogue import (
     AUTO_COMPACT, AUTO_COMPACT_DEFAULT, HISTORY, TAG, TREE, check_auto_compact, check_history, setting_key,
@@ -17,7 +18,6 @@ from cowtree.catalogue import (
 )
 from cowtree.errors import CorruptionError, KeyTooLargeError
 from cowtree.storage.chain import giver_of
-from cowtree.tree_codecs import TREE_RECORD
 
 
 cdef bytes catalogue_key(str name, uint32_t page_size):
@@ -33,7 +33,7 @@ cdef bytes catalogue_key(str name, uint32_t page_size):
 
 cdef object tree_record_view(bytes record, TreeView* view):
     """Fill the root of `view` from a tree record; the unpacked record."""
-    fields = TREE_RECORD.unpack_from(record)
+    fields = tree_record_fields(record, view.limit)
     view.level = fields[1]
     view.root = fields[5]
     view.entries = fields[6]
@@ -42,7 +42,7 @@ cdef object tree_record_view(bytes record, TreeView* view):
 
 
 cdef int tree_record_reference(bytes record, TreeReference* reference) except -1:
-    fields = TREE_RECORD.unpack_from(record)
+    fields = tree_record_fields(record, PAGE_NUMBER_LIMIT)
     memset(reference, 0, sizeof(TreeReference))
     reference.level = fields[1]
     reference.root = fields[5]
@@ -88,7 +88,7 @@ cdef bytes named_record(CommitState state, str name, object path):
 
 cdef list tree_names(CommitState state, object path):
     """Names of all trees of a commit, in byte order."""
-    return [key[1:].decode() for key in catalogue_of(state, path).keys(TREE, TAG, inclusive=(False, False))]
+    return [text_of(key[1:]) for key in catalogue_of(state, path).keys(TREE, TAG, inclusive=(False, False))]
 
 
 cdef uint64_t tree_count(CommitState state, object path) except? 0:
@@ -120,7 +120,7 @@ cdef object catalogue_value(CommitState state, bytes key, object path):
 cdef dict tags_of(CommitState state, object path):
     """The tags as a commit's catalogue has them: name -> Tag, by name."""
     return {
-        key[1:].decode(): unpack_tag(record, path) for key, record in catalogue_of(state, path).items(prefix=TAG)
+        text_of(key[1:]): unpack_tag(record, path) for key, record in catalogue_of(state, path).items(prefix=TAG)
     }
 
 
@@ -136,6 +136,6 @@ def record_giving(RecordReader reader not None, CommitRecord record not None):
 
 def catalogue_records(CommitState state not None):
     """(name, unpacked tree record) of every named tree of a commit."""
-    cdef TreeView view
+    cdef TreeView view = state.catalogue
     for key, record in catalogue_of(state, None).items(TREE, TAG, inclusive=(False, False)):
-        yield key[1:].decode(), tree_record_view(record, &view)
+        yield text_of(key[1:]), tree_record_view(record, &view)

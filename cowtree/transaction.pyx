@@ -17,7 +17,7 @@ from cowtree.session cimport Session, WriteTree
 from cowtree.storage.file_lock cimport fork_generation
 from cowtree.tree.cursor cimport MODE_KEYS, range_iterator
 from cowtree.tree.view cimport TreeView
-from cowtree.tree_codecs cimport make_codecs
+from cowtree.tree_codecs cimport make_codecs, text_of
 from cowtree.writer cimport Writer
 
 from cowtree.catalogue import check_tag_name, tag_key
@@ -114,7 +114,7 @@ cdef class Transaction(Writer):
         """Names of the trees as this transaction sees them, sorted by their UTF-8 bytes."""
         self.session.check()
         names = {
-            key[1:].decode()
+            text_of(key[1:])
             for key in range_iterator(self.session.catalogue, MODE_KEYS, b"\x01", b"\x02", True, False, False)
         }
         for name, tree in self.session.trees.items():

@@ -1,5 +1,7 @@
 """The codecs of one typed handle, and what the catalogue says of a tree's codecs."""
 
+from libc.stdint cimport uint64_t
+
 
 cdef class TreeCodecs:
     cdef readonly object key               # a KeyCodec, or None: bytes
@@ -21,4 +23,6 @@ cdef class TreeCodecs:
 
 cdef TreeCodecs make_codecs(str tree, object key, object value)
 cdef tuple record_codecs(bytes record)
+cdef tuple tree_record_fields(bytes record, uint64_t limit)
+cdef str text_of(bytes name)
 cdef tuple codec_names(bytes record)

@@ -6,12 +6,40 @@ A handle without codecs has no `TreeCodecs`; its reads and writes never come her
 
 import struct
 
-from cowtree.errors import CodecError, DecodeError
+from cowtree.layout cimport LEVEL_MAX, PAGE_ENTRIES_LOG2, PAGE_NUMBER_LIMIT
+
+from cowtree.errors import CodecError, CorruptionError, DecodeError
 from cowtree.options import as_bytes
 from cowtree.views import prefix_end
 
 # FORMAT §3.3: version, level, flags, codec name sizes, root, entries, pages, creation id, zero; then the names.
 TREE_RECORD = struct.Struct("<BBHHHQQQQ8x")
+
+
+cdef tuple tree_record_fields(bytes record, uint64_t limit):
+    """The fields of a tree record, whose pages lie below `limit`; CorruptionError unless a tree can be like that.
+
+    Whoever follows the root relies on it: it carries no mark of a page in memory, and its level is one.
+    """
+    if len(record) < TREE_RECORD.size:
+        raise CorruptionError(f"the record of a tree has {len(record)} bytes")
+    fields = TREE_RECORD.unpack_from(record)
+    version, level, flags, key_size, value_size, root, entries, pages, _ = fields
+    if version != 1 or flags or level > LEVEL_MAX or TREE_RECORD.size + key_size + value_size != len(record):
+        raise CorruptionError("not the record of a tree")
+    if root >= limit or pages > limit or entries >> PAGE_ENTRIES_LOG2 > limit:
+        raise CorruptionError("the record of a tree leads beyond its commit")
+    if (root == 0) != (entries == 0) or (root == 0) != (pages == 0):
+        raise CorruptionError("the record of a tree counts entries without pages or pages without entries")
+    return fields
+
+
+cdef str text_of(bytes name):
+    """A name in the catalogue; CorruptionError."""
+    try:
+        return name.decode()
+    except UnicodeDecodeError as error:
+        raise CorruptionError(f"a name in the catalogue is no UTF-8: {name!r}") from error
 
 
 cdef TreeCodecs make_codecs(str tree, object key, object value):
@@ -38,7 +66,7 @@ cdef tuple record_codecs(bytes record):
     """(key codec's name, value codec's name) of a tree record; empty: none recorded."""
     if record is None:
         return b"", b""
-    fields = TREE_RECORD.unpack_from(record)
+    fields = tree_record_fields(record, PAGE_NUMBER_LIMIT)
     middle = TREE_RECORD.size + fields[3]
     return record[TREE_RECORD.size:middle], record[middle:middle + fields[4]]
 
@@ -46,7 +74,7 @@ cdef tuple record_codecs(bytes record):
 cdef tuple codec_names(bytes record):
     """The same as str."""
     key, value = record_codecs(record)
-    return key.decode(), value.decode()
+    return text_of(key), text_of(value)
 
 
 cdef class TreeCodecs:
@@ -89,7 +117,7 @@ cdef class TreeCodecs:
         for what, recorded, given in (("keys", key_name, self.key_name), ("values", value_name, self.value_name)):
             if recorded and given and recorded != given:
                 name = "the default tree" if self.tree is None else f"the tree {self.tree!r}"
-                raise CodecError(f"{name} has {recorded.decode()} {what}, not {given.decode()}")
+                raise CodecError(f"{name} has {recorded.decode(errors='replace')} {what}, not {given.decode()}")
         return 0
 
     cdef int agree_with_record(self, bytes record) except -1:

@@ -359,3 +359,75 @@ def test_another_process_sees_tags_and_history(path: Path, start_child: Any) -> 
         db.tag("t", 2)
         child.tell("")
         assert child.read() == "{'t': 2} [3, 2, 1]"
+
+
+def three_hundred(tree: str | None = None) -> cowtree.Database:
+    db = cowtree.open(":memory:")
+    db.tree(tree).update({b"%04d" % i: b"x" * 50 for i in range(300)})
+    return db
+
+
+def test_changes_on_top_of_a_restore_in_one_transaction() -> None:
+    with three_hundred() as db:
+        db[b"0299"] = b"changed"
+        with db.transaction() as txn:
+            txn.restore(1)
+            txn[b"0000"] = b"new"
+        assert db.check().ok
+        assert (db[b"0000"], db[b"0299"], len(db)) == (b"new", b"x" * 50, 300)
+
+
+def test_a_restore_between_changes_in_one_transaction() -> None:
+    with three_hundred() as db:
+        with db.transaction() as txn:
+            txn[b"0000"] = b"1"
+            txn.restore(1)
+            txn[b"0150"] = b"2"
+        assert db.check().ok
+        assert (db[b"0000"], db[b"0150"]) == (b"x" * 50, b"2")
+
+
+def test_a_restored_tree_beside_the_one_that_it_was_renamed_to() -> None:
+    with three_hundred("a") as db:
+        with db.transaction() as txn:
+            txn.rename("a", "b")
+        with db.transaction() as txn:
+            txn.restore(1, tree="a")
+        assert db.trees() == ["a", "b"]
+        assert db.check().ok  # with the exact count of pages, each tree's
+        assert db.stats().live_bytes > db.stats().file_bytes - db.stats().tail_bytes
+        with db.transaction() as txn:
+            txn.tree("a")[b"0000"] = b"1"
+            txn.tree("b")[b"0000"] = b"2"
+        assert db.check().ok
+        assert (db.tree("a")[b"0000"], db.tree("b")[b"0000"]) == (b"1", b"2")
+        db.compact()
+        assert db.check().ok
+        assert (db.tree("a")[b"0000"], db.tree("b")[b"0000"]) == (b"1", b"2")
+
+
+@pytest.mark.parametrize("tree", [cowtree.ALL, "one"])
+def test_a_tree_that_was_empty_comes_back(tree: Any) -> None:
+    with cowtree.open(":memory:") as db:
+        db.tree("one")[b"k"] = b"v"
+        del db.tree("one")[b"k"]
+        with db.transaction() as txn:
+            txn.drop("one")
+        with db.transaction() as txn:
+            txn.restore(2, tree=tree)
+        assert db.trees() == ["one"] == db.snapshot(2).trees()
+        assert db.check().ok
+
+
+def test_codecs_of_the_default_tree_come_back_with_equal_contents() -> None:
+    with cowtree.open(":memory:") as db:
+        typed = db.tree(None, key=cowtree.codecs.Text)
+        typed["a"] = b"b"
+        del typed["a"]
+        db.restore(0)
+        assert db.tree_codecs(None) == ("", "")
+        db.tree(None, key=cowtree.codecs.Int)[1] = b"one"
+        assert db.tree_codecs(None) == ("int", "")
+        db.restore(2)
+        assert (len(db), db.tree_codecs(None)) == (0, ("text", ""))
+        assert db.check().ok

@@ -5,6 +5,8 @@ from __future__ import annotations
 import gc
 import os
 import stat
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -471,3 +473,22 @@ def test_stats_are_frozen_and_count(db: cowtree.Database) -> None:
     assert full.entries == 10_000
     with pytest.raises(AttributeError):
         full.entries = 3  # type: ignore[misc]
+
+
+def test_handles_that_live_to_the_end_of_the_interpreter_say_nothing(path: Path) -> None:
+    program = """
+import builtins, sys, cowtree
+class Cycle: pass
+kept = Cycle()
+kept.itself, builtins.kept = kept, kept
+kept.db = cowtree.open(sys.argv[1])
+kept.db[b"k"] = b"v"
+kept.snapshot = kept.db.snapshot()
+kept.tree = kept.db.tree("t")
+kept.iterator = iter(kept.db.items())
+"""
+    command = [sys.executable, "-c", program, str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    with cowtree.open(path) as db:
+        assert db[b"k"] == b"v"

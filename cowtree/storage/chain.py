@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from ..errors import CorruptionError
-from .commit_record import CommitRecord
+from .commit_record import CommitRecord, record_follows
 from .record_reader import RecordReader
 
 __all__ = [
@@ -71,11 +71,16 @@ def _descend(
             ):
                 continue
             older = reader.read_commit(page)
+            if older.sequence >= record.sequence or older.commit_id >= record.commit_id:
+                raise CorruptionError(
+                    "a skip pointer that does not lead back", path=reader.path, page=record.page
+                )
             if wanted(older):
                 record = older
                 break
         else:
             if record.previous_page == 0:
+                _require(reader, None, record)
                 return record
             older = giver_of(reader, previous_record(reader, record))
             if not wanted(older):
@@ -93,15 +98,15 @@ def giver_of(reader: RecordReader, record: CommitRecord) -> CommitRecord:
 def previous_record(reader: RecordReader, record: CommitRecord) -> CommitRecord:
     """The predecessor, which `record` names by page and nonce."""
     previous = reader.read_commit(record.previous_page)
-    if previous.nonce != record.previous_nonce:
-        raise CorruptionError(
-            "another record than its successor names",
-            path=reader.path,
-            page=record.previous_page,
-            expected=record.previous_nonce,
-            found=previous.nonce,
-        )
+    _require(reader, previous, record)
     return previous
+
+
+def _require(reader: RecordReader, previous: CommitRecord | None, record: CommitRecord) -> None:
+    """CorruptionError unless `record` is the one after `previous` (None: the first), so that walks end (I9)."""
+    reason = record_follows(previous, record)
+    if reason is not None:
+        raise CorruptionError(reason, path=reader.path, page=record.page)
 
 
 def commits_before(reader: RecordReader, tip: CommitRecord) -> Iterator[CommitRecord]:
@@ -111,6 +116,7 @@ def commits_before(reader: RecordReader, tip: CommitRecord) -> Iterator[CommitRe
         if record.gives_id:
             yield record
         if record.previous_page == 0:
+            _require(reader, None, record)
             return
         record = previous_record(reader, record)
 
@@ -126,12 +132,5 @@ def commits_after(
         if record.sequence >= tip.sequence:
             return
         following = reader.read_commit(record.end_page)
-        if following.sequence != record.sequence + 1:
-            raise CorruptionError(
-                "records do not follow each other",
-                path=reader.path,
-                page=record.end_page,
-                expected=record.sequence + 1,
-                found=following.sequence,
-            )
+        _require(reader, record, following)
         record = following

@@ -69,6 +69,8 @@ def decode_slot(const uint8_t[::1] data not None, uint64_t generation, slot=0):
     if copy[:8] != checksum:
         return None
     number, page, sequence, commit_id, nonce, boot, flags, _, bound, id_bound, time_ns = _FIELDS.unpack(copy)
+    if number >> 63:
+        return None                                # no writer comes that far, and none could go on from there
     return Checkpoint(slot, number, page, sequence, commit_id, nonce, boot, flags, bound, id_bound, time_ns)
 
 

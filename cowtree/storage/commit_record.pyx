@@ -7,18 +7,17 @@ Encoding touches no Python object: it is on the path of a commit of one key. Dec
 reference before anyone uses it, and raises `CorruptionError` with what it found.
 """
 
-from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcmp, memcpy, memset
 
 from ..checksum cimport xxh64
 from ..layout cimport (
-    FIRST_RECORD_PAGE, FORMAT_VERSION, KIND_COMMIT, LEVEL_MAX, PAGE_BIRTH, PAGE_KIND, PAGE_NUMBER, TREE_HEADER_SIZE,
-    load16, load32, load64, store16, store32, store64,
+    FIRST_RECORD_PAGE, FORMAT_VERSION, KIND_COMMIT, LEVEL_MAX, PAGE_BIRTH, PAGE_ENTRIES_LOG2, PAGE_KIND, PAGE_NUMBER,
+    PAGE_NUMBER_LIMIT, TREE_HEADER_SIZE, load16, load32, load64, store16, store32, store64,
 )
 
 from ..errors import CorruptionError, FormatError
 
-cdef uint64_t PAGE_NUMBER_LIMIT = <uint64_t> 1 << 56      # FORMAT §1.1
 cdef const uint8_t* MAGIC = b"cow-cmt1"
 
 
@@ -157,7 +156,7 @@ cdef const char* _tree_problem(const TreeReference* tree, uint64_t own_page, uin
         return "the embedded root is not where the flag says"
     if tree.root < FIRST_RECORD_PAGE or tree.root >= end:
         return "a root lies beyond the record"
-    if tree.entries == 0 or tree.pages > end:
+    if tree.entries == 0 or tree.entries >> PAGE_ENTRIES_LOG2 > end or tree.pages > end:
         return "a tree's counts are impossible"
     return NULL
 
@@ -173,7 +172,8 @@ cdef const char* _fields_problem(const CommitFields* fields) noexcept nogil:
         return "unknown kind of record"
     if fields.sequence == 0 or fields.durable_upto >= fields.sequence:
         return "impossible sequence"
-    if fields.pages_retired > fields.pages_appended:
+    # Modulo 2^64: where trees share pages, more are in use than were appended (FORMAT §3.4).
+    if fields.pages_appended >= PAGE_NUMBER_LIMIT or fields.pages_appended - fields.pages_retired >= PAGE_NUMBER_LIMIT:
         return "more pages retired than appended"
     problem = _tree_problem(&fields.default_tree, fields.page, end, (fields.flags & FLAG_EMBEDDED) != 0)
     if problem == NULL:
@@ -313,6 +313,8 @@ def record_follows(CommitRecord previous, CommitRecord record not None):
     cdef const CommitFields* new = &record.fields
     cdef const CommitFields* old
     cdef bint keeps_id = new.kind == RECORD_GAP or new.flags & FLAG_ADMINISTRATIVE
+    cdef uint64_t skip[SKIP_POINTERS_MAX]
+    cdef uint32_t skip_count
     if previous is None:
         if new.page != FIRST_RECORD_PAGE or new.previous_page or keeps_id:
             return "not the first record of a file"
@@ -338,10 +340,13 @@ def record_follows(CommitRecord previous, CommitRecord record not None):
         return "it changes the commit id, which its kind does not"
     if not keeps_id and (new.commit_id <= old.commit_id or new.commit_nonce != new.nonce):
         return "its commit id is not a new one"
+    skip_count = next_skip_pointers(previous, new.commit_id, skip)
+    if record.skip_count != skip_count or memcmp(record.skip, skip, 8 * skip_count):
+        return "its skip pointers lead elsewhere"
     if new.durable_upto < old.durable_upto:
         return "it knows less to be durable than its predecessor"
     if new.pages_appended != old.pages_appended + new.page_count or (
-        new.pages_retired < old.pages_retired and not new.flags & (FLAG_RESTORED | FLAG_COMPACTED)
+        <int64_t>(new.pages_retired - old.pages_retired) < 0 and not new.flags & (FLAG_RESTORED | FLAG_COMPACTED)
     ):
         return "its count of pages is wrong"
     if new.kind == RECORD_GAP and (new.entries != old.entries or len(record.note) != 8
@@ -457,6 +462,11 @@ cdef class CommitRecord:
     @property
     def pages_retired(self):
         return self.fields.pages_retired
+
+    @property
+    def live_pages(self):
+        """Pages that its state needs (I10); those that several trees share count in each."""
+        return self.fields.pages_appended - self.fields.pages_retired
 
     @property
     def entries(self):

@@ -10,6 +10,9 @@ import os
 from libc.errno cimport EACCES, EAGAIN, EINTR, errno
 from libc.stdint cimport int64_t, uint64_t
 
+cdef extern from "<unistd.h>":
+    int _close "close"(int fd) nogil
+
 cdef extern from "fork_guard.h" nogil:
     int cowtree_fork_register(int fd)
     void cowtree_fork_forget(int fd)
@@ -141,10 +144,7 @@ cdef class FileLock:
         cowtree_keeper_remove(&self.kept)
         if self.fd >= 0 and self.fork_mark == cowtree_fork_generation():
             cowtree_fork_forget(self.fd)
-            try:
-                os.close(self.fd)
-            except OSError:
-                pass
+            _close(self.fd)                        # not os.close: at the end of the interpreter modules are empty
             self.fd = -1
 
     cdef int set(self, int type, int64_t start, int64_t length) except -2:

@@ -9,7 +9,7 @@ from libc.stdint cimport uint8_t, uint64_t
 from posix.unistd cimport pread
 
 from ..layout cimport PAGE_SIZE_MAX
-from .commit_record cimport decode_commit
+from .commit_record cimport CommitRecord, decode_commit
 from .fault_guard cimport guarded_copy
 from .page_file cimport PageFile, PageSpace, Space
 
@@ -43,9 +43,13 @@ cdef class RecordReader:
                 ) == 0
         if not whole:
             raise CorruptionError("the file ends before this commit page", path=self.file.path, page=number)
-        return decode_commit(
+        cdef CommitRecord record = decode_commit(
             page, self.file.page_size, number, self.file.uuid_bytes, self.file.generation, self.file.path
         )
+        # What a record covers bounds what its trees may refer to: inside the mapping, as for every record behind the tip.
+        if record.fields.page + record.fields.page_count > space.page_limit:
+            raise CorruptionError("the record reaches beyond the end of the file", path=self.file.path, page=number)
+        return record
 
     def read_commit(self, uint64_t number):
         """The record whose commit page is `number`. Raises CorruptionError, FormatError. O(page size)."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from ..errors import CorruptionError
+from ..errors import CorruptionError, FormatError
 from .checkpoint import NO_BOOT_ID, VOLATILE, Checkpoint, boot_id, read_checkpoint, write_checkpoint
 from .commit_record import CommitRecord, record_follows
 from .page_file import PageFile
@@ -23,6 +23,9 @@ __all__ = ["Recovery", "find_tip", "next_commit_id", "repair_tail"]
 FIRST_RECORD_PAGE = 2
 # Ids go on at a multiple of this after a possible loss (FORMAT §6.2); no more commits may be unsynced at a time.
 ID_STEP = 1 << 20
+ID_MAX = (1 << 64) - 2 * ID_STEP
+# What a process can map.
+FILE_SIZE_MAX = 1 << 46
 # Proven records are verified too, up to this many bytes: a crash of small commits leaves 1 MiB behind the checkpoint.
 PROVEN_BYTES_MAX = 32 << 20
 # A record that is not presynced is no larger than 16 MiB (D5): what claims more beyond the file's end is not believed.
@@ -115,23 +118,36 @@ def next_commit_id(page_file: PageFile, tip: CommitRecord) -> int:
     record = tip
     while not record.gives_id:
         if record.is_gap:
-            return max(int.from_bytes(record.note, "little"), tip.commit_id + 1)
+            least = int.from_bytes(record.note, "little")
+            return _possible_id(page_file, max(least, tip.commit_id + 1))
         older = reader.read_commit(record.previous_page)
         reason = record_follows(older, record)
         if reason is not None:
             raise CorruptionError(reason, path=page_file.path, page=record.page)
         record = older
-    return tip.commit_id + 1
+    return _possible_id(page_file, tip.commit_id + 1)
+
+
+def _possible_id(page_file: PageFile, commit_id: int) -> int:
+    if commit_id >= ID_MAX:
+        raise CorruptionError("no commit id is left", path=page_file.path)
+    return commit_id
 
 
 def repair_tail(page_file: PageFile, recovery: Recovery, boot: bytes | None = None) -> CommitRecord:
     """Cut what lies behind the tip, make the tip durable, and cover what may have been lost with a gap record.
 
     For a writer that holds the lock and has verified from the medium. Returns the tip to go on from: the gap, if one
-    was needed (then `next_commit_id` of it is a multiple of 2^20). Raises OSError.
+    was needed (then `next_commit_id` of it is a multiple of 2^20). Raises OSError, CorruptionError; FormatError: only a
+    later release may write behind this tip.
     """
     device, page_size, generation = page_file.device, page_file.page_size, page_file.generation
     tip, slot = recovery.tip, recovery.checkpoint
+    if tip.features[1]:
+        raise FormatError(
+            f"{page_file.path}: its newest commit has features that this release may only read"
+            f" ({tip.features[1]:#x})"
+        )
     if recovery.clean:
         return tip
     this_boot = boot_id() if boot is None else boot
@@ -298,6 +314,10 @@ def _lost_bounds(page_file: PageFile, recovery: Recovery) -> tuple[int, int]:
     if slot is not None and slot.volatile:
         end_page = max(end_page, slot.volatile_bound)
         id_bound = max(id_bound, slot.volatile_id_bound)
+    if id_bound >= ID_MAX or end_page >= FILE_SIZE_MAX // page_file.page_size:
+        raise CorruptionError(
+            "the checkpoint's bounds are beyond any file", path=page_file.path, page=1
+        )
     return end_page, id_bound
 
 

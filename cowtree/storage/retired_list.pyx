@@ -9,7 +9,7 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, realloc
 from libc.string cimport memcpy
 
-from ..layout cimport KIND_RETIRED, PAGE_KIND, load32, load64, store32, store64
+from ..layout cimport KIND_RETIRED, PAGE_KIND, PAGE_NUMBER_LIMIT, load32, load64, store32, store64
 from .range_writer cimport RangeWriter
 
 cdef enum:
@@ -18,8 +18,6 @@ cdef enum:
     LIST_PIECE = 48
     VARINT_SIZE_MAX = 10
     ITEM_SIZE_MAX = 30
-
-cdef uint64_t PAGE_NUMBER_LIMIT = <uint64_t> 1 << 56     # FORMAT §1.1
 
 
 cdef inline size_t _put_varint(uint8_t* into, uint64_t value) noexcept nogil:

@@ -359,8 +359,13 @@ cdef class RangeIterator(LeafWalk):
             if self.last_leaf:
                 self.slot = -1
             else:
+                edge = self.key_at(0 if self.reverse else self.count - 1)
                 self.move(BACKWARD if self.reverse else FORWARD, NULL, 0, 0)
                 if self.slot >= 0:
+                    # Leaves follow each other (I12, which no page shows alone): so a walk ends, and never goes back.
+                    near = self.key_at(self.count - 1 if self.reverse else 0)
+                    if (near >= edge) if self.reverse else (near <= edge):
+                        raise_status(self.source.source_path(), self.path.pages[0], DAMAGED)
                     self.bound()
 
     cdef object present(self):

@@ -35,12 +35,15 @@ cdef class DiffSide:
     cdef uint32_t count
     cdef uint32_t slot
     cdef Entry entry                       # at `slot`, while loaded
+    cdef uint64_t steps                    # so far; a sound tree has each page once
+    cdef bytes edge                        # the last key of the leaf before
 
     cdef int begin(self, bytes key, bint beyond) except -1
     cdef int seek(self, bytes key, bint beyond) except -1
     cdef int run(self, int how, bytes key) except -1
     cdef int open_branch(self) except -1
     cdef int load(self) except -1
+    cdef int follow_edge(self) except -1
     cdef int skip(self, uint32_t level) except -1
     cdef int step(self) except -1
     cdef int enter(self, uint32_t slot) except -1

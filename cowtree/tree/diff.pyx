@@ -7,7 +7,7 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcmp, memcpy
 
-from cowtree.layout cimport ENTRY_INLINE, RUN_REFERENCE_SIZE, load64
+from cowtree.layout cimport ENTRY_INLINE, LEVEL_MAX, RUN_REFERENCE_SIZE, load64
 from cowtree.pages.branch cimport branch_child, branch_children, branch_find
 from cowtree.pages.keys cimport compare_keys
 from cowtree.pages.leaf cimport DAMAGED, FOUND, Entry, entry_count, leaf_entry, leaf_find, prefix_size
@@ -115,8 +115,12 @@ cdef class DiffSide:
         self.loaded = False
         self.fresh = True
         self.ended = self.view.root == 0
+        self.steps = 0
+        self.edge = None
         if self.ended:
             return 0
+        if self.view.level > LEVEL_MAX:
+            raise_status(self.source.source_path(), self.view.root, DAMAGED)
         if self.capacity < self.view.space.page_size:
             free(self.leaf)
             self.capacity = 0
@@ -161,6 +165,9 @@ cdef class DiffSide:
             run_step, &request, self.view.space.base,
             self.view.space.base + (self.view.space.page_limit << self.view.space.shift),
         )
+        self.steps += 1
+        if status >= 0 and self.steps > 2 * self.view.limit and not self.source.changing:
+            status = DAMAGED                       # each page is opened and left at most once
         if status < 0:
             raise_status(self.source.source_path(), request.at.number, status)
         self.level = request.level
@@ -178,8 +185,21 @@ cdef class DiffSide:
     cdef int load(self) except -1:
         """Copy the leaf that it stands at; it stands on its first entry."""
         self.run(COPY, None)
+        self.follow_edge()
         self.enter(0)
         self.fresh = True
+        return 0
+
+    cdef int follow_edge(self) except -1:
+        """The keys of the copied leaf lie behind those of the last one (I12, which no page shows alone)."""
+        cdef Entry first, last
+        if self.count == 0 or leaf_entry(self.leaf, self.size, 0, &first) < 0 or leaf_entry(
+            self.leaf, self.size, self.count - 1, &last
+        ) < 0:
+            raise_status(self.source.source_path(), self.pages[0], DAMAGED)
+        if self.edge is not None and entry_key(self.leaf, self.size, &first) <= self.edge:
+            raise_status(self.source.source_path(), self.pages[0], DAMAGED)
+        self.edge = entry_key(self.leaf, self.size, &last)
         return 0
 
     cdef int skip(self, uint32_t level) except -1:
@@ -405,8 +425,8 @@ cdef class DiffIterator:
         if a.kind == ENTRY_INLINE and b.kind == ENTRY_INLINE:
             return a.value_size == b.value_size and memcmp(a.value, b.value, a.value_size) == 0
         if a.kind == b.kind and a.value_size == RUN_REFERENCE_SIZE and b.value_size == RUN_REFERENCE_SIZE:
-            if self.shared and load64(a.value) == load64(b.value):
-                return True
             if load64(a.value + 16) != load64(b.value + 16):
                 return False
+            if self.shared and load64(a.value) == load64(b.value):
+                return True
         return self.old.value() == self.new.value()
