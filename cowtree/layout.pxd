@@ -16,6 +16,7 @@ cdef extern from *:
     """
     #include <stdint.h>
     #include <string.h>
+    static inline void cowtree_prefetch(const uint8_t *p) { __builtin_prefetch(p); }
     #define COWTREE_PAGE_NUMBER_LIMIT ((uint64_t)1 << 56)
     #if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
     #define COWTREE_LE16(x) __builtin_bswap16(x)
@@ -37,6 +38,7 @@ cdef extern from *:
     static inline void cowtree_store64(uint8_t *p, uint64_t v) { v = COWTREE_LE64(v); memcpy(p, &v, 8); }
     """
     const uint64_t PAGE_NUMBER_LIMIT "COWTREE_PAGE_NUMBER_LIMIT"      # FORMAT §1.1: the top 8 bits are reserved
+    void prefetch "cowtree_prefetch"(const uint8_t* p) noexcept nogil      # any address; only a hint
     uint16_t load16 "cowtree_load16"(const uint8_t* p) noexcept nogil
     uint32_t load32 "cowtree_load32"(const uint8_t* p) noexcept nogil
     uint64_t load64 "cowtree_load64"(const uint8_t* p) noexcept nogil

@@ -14,6 +14,7 @@ from libc.string cimport memcpy
 from cowtree.layout cimport ENTRY_INLINE
 from cowtree.pages.leaf cimport ABSENT, DAMAGED, FOUND, Entry, leaf_entry
 from cowtree.storage.fault_guard cimport guarded
+from cowtree.tree.batch cimport find_values
 from cowtree.tree.cursor cimport (
     MODE_ITEMS, MODE_KEYS, Cursor, RangeIterator, TreeSource, raise_status, range_iterator, guarded_value,
     run_buffer, value_bytes,
@@ -118,7 +119,9 @@ cdef class Reader(TreeSource):
         return default
 
     cdef bytes key_bytes(self, object key):
-        return as_bytes(key, "key") if self.codecs is None else self.codecs.encode_key(key)
+        if self.codecs is not None:
+            return self.codecs.encode_key(key)
+        return <bytes>key if PyBytes_CheckExact(key) else as_bytes(key, "key")
 
     cdef object given(self, object item):
         """A raw (key, value) or None as the caller gets it."""
@@ -145,16 +148,19 @@ cdef class Reader(TreeSource):
 
     def get_many(self, keys, default=None):
         """The values of many keys, in their order, all from one commit."""
-        cdef FixedSource fixed
+        cdef TreeView view
+        cdef list raw, values
+        cdef Py_ssize_t i
         if self.changing:
             return [self.get(key, default) for key in keys]
-        fixed = FixedSource.__new__(FixedSource)
-        fixed.pinned = self.pin(&fixed.view)
-        fixed.path = self.source_path()
-        if self.codecs is not None:
-            fixed.codecs = self.codecs
-            return [fixed.typed_lookup(key, default, False) for key in keys]
-        return [fixed.lookup(key, default, False) for key in keys]
+        raw = [self.key_bytes(key) for key in keys]
+        _pinned = self.pin(&view)
+        if self.codecs is None:
+            return find_values(self, &view, raw, default)
+        values = find_values(self, &view, raw, MISSING)
+        for i in range(len(values)):
+            values[i] = default if values[i] is MISSING else self.codecs.decode_value(values[i], raw[i])
+        return values
 
     def __len__(self):
         cdef TreeView view

@@ -300,6 +300,9 @@ def test_file_truncated_beneath_a_reader_raises(path: Path, mapped: bool) -> Non
     with pytest.raises((cowtree.Error, OSError)):
         assert set(snapshot.values()) == {b"v" * 1000}
         pytest.fail("read everything from a file that was cut")
+    with pytest.raises((cowtree.Error, OSError)):
+        snapshot.get_many([b"%05d" % i for i in range(3000)])
+        pytest.fail("found everything in a file that was cut")
     db.close()
 
 

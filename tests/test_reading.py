@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import array
 import mmap
+import random
 from collections.abc import (
     Callable,
     ItemsView,
@@ -17,7 +18,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from model import ModelTree, check_equal, check_key, check_position, check_range, check_split
+from model import (
+    ModelTree,
+    check_equal,
+    check_key,
+    check_position,
+    check_range,
+    check_split,
+    pattern,
+)
 
 import cowtree
 
@@ -96,6 +105,23 @@ def test_get_many_keeps_the_order_of_the_keys_given(reader: Any) -> None:
     assert reader.get_many(iter(keys), default=7) == [b"value 998", 7, b"value 0", b"value 0", 7]
     assert reader.get_many([]) == []
     assert reader.get_many(list(ITEMS)) == list(ITEMS.values())
+
+
+@pytest.mark.parametrize("mapped", [True, False])
+@pytest.mark.parametrize("count", [0, 1, 40, 3000])
+def test_get_many_of_batches_of_every_size(path: Path, count: int, mapped: bool) -> None:
+    """Keys of one prefix and of none, values in the leaf and in runs; trees of one page and of several levels."""
+    model = {b"%06d" % (7 * i): pattern(i, (5, 100, 1500, 9000)[i % 4]) for i in range(count)}
+    model |= {bytes([i % 256]) * (i % 900 + 1): b"%d" % i for i in range(count // 4)}
+    with cowtree.open(path, sync=False) as db:
+        db.update(model)
+    rng = random.Random(5)
+    keys = [*model, *(b"%06d" % i for i in range(50)), b"", b"0", b"\xff" * 5000, bytes(70000)]
+    with cowtree.open(path, readonly=True, mmap=mapped) as db:
+        for size in (1, 2, 15, 16, 17, 31, 33, 255, 256, 257, 512, 1000):
+            asked = rng.choices(keys, k=size)
+            assert db.get_many(asked) == [model.get(key) for key in asked]
+            assert db.snapshot().get_many(asked, b"?") == [model.get(key, b"?") for key in asked]
 
 
 @pytest.mark.parametrize("inclusive", [(True, False), (True, True), (False, False), (False, True)])

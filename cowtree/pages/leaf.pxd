@@ -115,6 +115,27 @@ cdef inline int leaf_find(
     return ABSENT
 
 
+cdef inline const uint8_t* leaf_guess(
+    const uint8_t* page, uint32_t size, const uint8_t* key, uint32_t key_size
+) noexcept nogil:
+    """Where in the image the entry of `key` probably lies, told by the heads alone: what to prefetch. O(log n)."""
+    cdef uint32_t count = load16(page + PAGE_COUNT)
+    cdef uint32_t prefix = load16(page + PAGE_PREFIX)
+    cdef uint32_t head, low = 0, length = count, half, at
+    cdef const uint8_t* heads = page + TREE_HEADER_SIZE
+    if TREE_HEADER_SIZE + LEAF_SLOT_SIZE * count + prefix > size or count == 0 or key_size < prefix:
+        return page
+    head = head_of(key + prefix, key_size - prefix)
+    while length > 1:
+        half = length >> 1
+        low += half if load32(heads + 4 * (low + half - 1)) < head else 0
+        length -= half
+    if load32(heads + 4 * low) < head and low + 1 < count:
+        low += 1
+    at = load16(heads + 4 * count + 2 * low)
+    return page + at if at < size else page
+
+
 cdef inline uint32_t leaf_free(const uint8_t* page) noexcept nogil:
     """Free bytes between arrays and heap."""
     return load32(page + TREE_HEAP) - TREE_HEADER_SIZE - LEAF_SLOT_SIZE * load16(page + PAGE_COUNT)
@@ -125,4 +146,5 @@ cdef void leaf_insert(
     uint32_t kind, const uint8_t* value, uint32_t value_size,
 ) noexcept nogil
 cdef void leaf_remove(uint8_t* page, uint32_t size, uint32_t slot) noexcept nogil
+cdef int lay_out_leaf(const uint8_t* page, uint32_t size, uint64_t limit, uint8_t* bitmap) noexcept nogil
 cdef int validate_leaf(const uint8_t* page, uint32_t size, uint64_t limit, uint8_t* bitmap) noexcept nogil
