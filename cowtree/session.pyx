@@ -20,8 +20,8 @@ from cowtree.changes cimport Changes, WriteTree, Workspace, tree_record
 from cowtree.pages.leaf cimport FOUND
 from cowtree.storage.commit_record cimport (
     FLAG_ADMINISTRATIVE, FLAG_PRESYNCED, FLAG_RESTORED, FLAG_UNSYNCED, SKIP_POINTERS_MAX, CommitFields, CommitRecord,
-    TreeReference, commit_embedded_offset, commit_set_embedded, decode_commit, encode_commit, next_fields,
-    next_skip_pointers,
+    TreeReference, commit_embedded_offset, commit_set_embedded, encode_commit, next_fields,
+    next_skip_pointers, parse_commit,
 )
 from cowtree.storage.file_lock cimport fork_generation
 from cowtree.storage.range_writer cimport RangeWriter
@@ -393,10 +393,7 @@ cdef class Session(Changes):
                 f"{self.engine.path}: the sync of this commit failed ({error}); it is unknown whether it is on the disk"
             ) from error
         # Nothing below may fail without the engine knowing what is in the file: the caller cuts back.
-        state = self.engine.state_of(decode_commit(
-            page, self.engine.file.page_size, writer.first_page, self.engine.file.uuid_bytes,
-            self.engine.file.generation, self.engine.path,
-        ))
+        state = self.engine.state_of(parse_commit(page, self.engine.file.page_size, writer.first_page, self.engine.path))
         writer.mark_written_verified(&state.space.space)
         return state
 

@@ -132,4 +132,5 @@ cdef void branch_insert(
     uint64_t child, uint64_t entries, uint64_t pages,
 ) noexcept nogil
 cdef void branch_remove(uint8_t* page, uint32_t size, uint32_t slot) noexcept nogil
+cdef int lay_out_branch(const uint8_t* page, uint32_t size, uint64_t limit, uint8_t* bitmap) noexcept nogil
 cdef int validate_branch(const uint8_t* page, uint32_t size, uint64_t limit, uint8_t* bitmap) noexcept nogil

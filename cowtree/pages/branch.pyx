@@ -94,17 +94,19 @@ cdef void branch_remove(uint8_t* page, uint32_t size, uint32_t slot) noexcept no
     store16(page + PAGE_COUNT, <uint16_t>(count - 1))
 
 
-cdef int validate_branch(const uint8_t* page, uint32_t size, uint64_t limit, uint8_t* bitmap) noexcept nogil:
-    """0 if the image keeps I4 (children below `limit`), I11 and I12, else DAMAGED. O(size). `bitmap` as for leaves."""
+cdef int lay_out_branch(const uint8_t* page, uint32_t size, uint64_t limit, uint8_t* bitmap) noexcept nogil:
+    """0 if an editor can work on the image without stepping out of it: I4 (children below `limit`) and I11; else DAMAGED.
+
+    O(size). `bitmap` as for leaves.
+    """
     cdef uint32_t count = load16(page + PAGE_COUNT)
     cdef uint32_t prefix = load16(page + PAGE_PREFIX)
     cdef uint32_t heap = load32(page + TREE_HEAP)
     cdef uint32_t arrays = TREE_HEADER_SIZE + BRANCH_SLOT_SIZE * count
     cdef uint32_t at, end, i, tiles = 0
-    cdef const uint8_t* heads = page + TREE_HEADER_SIZE + 24 * count
     cdef const uint8_t* offsets = page + TREE_HEADER_SIZE + 28 * count
-    cdef Separator separator, before
-    cdef uint64_t child
+    cdef uint64_t child, counts = 0
+    cdef bint sound = True
     if count == 0 or load16(page + 30) != 0 or load32(page + 36) != 0:
         return DAMAGED
     if page[PAGE_LEVEL] == 0 or page[PAGE_LEVEL] > LEVEL_MAX:
@@ -124,13 +126,28 @@ cdef int validate_branch(const uint8_t* page, uint32_t size, uint64_t limit, uin
         tiles += 1
     if at != end or tiles != count:
         return DAMAGED
-    before.suffix = NULL
-    before.suffix_size = 0
     for i in range(count):
         at = load16(offsets + 2 * i)
         if at >= end or not bitmap[at >> 3] & (1 << (at & 7)):
             return DAMAGED
         bitmap[at >> 3] &= <uint8_t>~(1 << (at & 7))
+        child = branch_child(page, i)
+        sound &= child >= 3 and child < limit
+        sound &= branch_entries(page, count, i) != 0 and branch_pages(page, count, i) != 0
+        counts |= branch_entries(page, count, i) | branch_pages(page, count, i)
+    return 0 if sound and counts >> 56 == 0 else DAMAGED
+
+
+cdef int validate_branch(const uint8_t* page, uint32_t size, uint64_t limit, uint8_t* bitmap) noexcept nogil:
+    """0 if the image keeps I4 (children below `limit`), I11 and I12, else DAMAGED. O(size). `bitmap` as for leaves."""
+    cdef uint32_t count = load16(page + PAGE_COUNT), i
+    cdef const uint8_t* heads = page + TREE_HEADER_SIZE + 24 * count
+    cdef Separator separator, before
+    if lay_out_branch(page, size, limit, bitmap) < 0:
+        return DAMAGED
+    before.suffix = NULL
+    before.suffix_size = 0
+    for i in range(count):
         if branch_separator(page, size, i, &separator) < 0:
             return DAMAGED
         if i == 0:
@@ -144,11 +161,4 @@ cdef int validate_branch(const uint8_t* page, uint32_t size, uint64_t limit, uin
             ) >= 0:
                 return DAMAGED
             before = separator
-        child = branch_child(page, i)
-        if child < 3 or child >= limit:
-            return DAMAGED
-        if branch_entries(page, count, i) == 0 or branch_entries(page, count, i) >> 56:
-            return DAMAGED
-        if branch_pages(page, count, i) == 0 or branch_pages(page, count, i) >> 56:
-            return DAMAGED
     return 0

@@ -63,8 +63,8 @@ cdef void leaf_remove(uint8_t* page, uint32_t size, uint32_t slot) noexcept nogi
     store32(page + TREE_HEAP, heap + entry_size)
 
 
-cdef int validate_leaf(const uint8_t* page, uint32_t size, uint64_t limit, uint8_t* bitmap) noexcept nogil:
-    """0 if the image keeps I4 (below `limit`), I11 and I12, else DAMAGED. O(size).
+cdef int lay_out_leaf(const uint8_t* page, uint32_t size, uint64_t limit, uint8_t* bitmap) noexcept nogil:
+    """0 if an editor can work on the image without stepping out of it: I4 (below `limit`) and I11; else DAMAGED. O(size).
 
     `bitmap` is scratch of `size / 8` bytes. The heap is walked as a tiling, marking where entries begin; then each slot
     must take one mark: so entries neither overlap nor hide.
@@ -74,9 +74,8 @@ cdef int validate_leaf(const uint8_t* page, uint32_t size, uint64_t limit, uint8
     cdef uint32_t heap = load32(page + TREE_HEAP)
     cdef uint32_t arrays = TREE_HEADER_SIZE + LEAF_SLOT_SIZE * count
     cdef uint32_t at, end, i, tiles = 0
-    cdef const uint8_t* heads = page + TREE_HEADER_SIZE
-    cdef const uint8_t* offsets = heads + 4 * count
-    cdef Entry entry, before
+    cdef const uint8_t* offsets = page + TREE_HEADER_SIZE + 4 * count
+    cdef Entry entry
     if count == 0 or load16(page + 30) != 0 or load32(page + 36) != 0:
         return DAMAGED
     if heap > size or prefix > size or arrays > heap or heap + prefix > size:
@@ -94,13 +93,34 @@ cdef int validate_leaf(const uint8_t* page, uint32_t size, uint64_t limit, uint8
         tiles += 1
     if at != end or tiles != count:
         return DAMAGED
-    before.suffix = NULL
-    before.suffix_size = 0
     for i in range(count):
         at = load16(offsets + 2 * i)
         if at >= end or not bitmap[at >> 3] & (1 << (at & 7)):
             return DAMAGED
         bitmap[at >> 3] &= <uint8_t>~(1 << (at & 7))
+        if page[at] == ENTRY_INLINE:
+            continue
+        if leaf_entry(page, size, i, &entry) < 0:
+            return DAMAGED
+        if entry.kind != ENTRY_RUN or entry.value_size != RUN_REFERENCE_SIZE:
+            return DAMAGED
+        if load64(entry.value) >= limit or load64(entry.value) < 3:
+            return DAMAGED
+        if load32(entry.value + 8) != RUN_HEADER_SIZE or load32(entry.value + 12) != 0:
+            return DAMAGED
+    return 0
+
+
+cdef int validate_leaf(const uint8_t* page, uint32_t size, uint64_t limit, uint8_t* bitmap) noexcept nogil:
+    """0 if the image keeps I4 (below `limit`), I11 and I12, else DAMAGED. O(size). `bitmap` as above."""
+    cdef uint32_t count = load16(page + PAGE_COUNT), i
+    cdef const uint8_t* heads = page + TREE_HEADER_SIZE
+    cdef Entry entry, before
+    if lay_out_leaf(page, size, limit, bitmap) < 0:
+        return DAMAGED
+    before.suffix = NULL
+    before.suffix_size = 0
+    for i in range(count):
         if leaf_entry(page, size, i, &entry) < 0:
             return DAMAGED
         if load32(heads + 4 * i) != head_of(entry.suffix, entry.suffix_size):
@@ -108,12 +128,4 @@ cdef int validate_leaf(const uint8_t* page, uint32_t size, uint64_t limit, uint8
         if i and compare_keys(before.suffix, before.suffix_size, entry.suffix, entry.suffix_size) >= 0:
             return DAMAGED
         before = entry
-        if entry.kind == ENTRY_INLINE:
-            continue
-        if entry.kind != ENTRY_RUN or entry.value_size != RUN_REFERENCE_SIZE:
-            return DAMAGED
-        if load64(entry.value) >= limit or load64(entry.value) < 3:
-            return DAMAGED
-        if load32(entry.value + 8) != RUN_HEADER_SIZE or load32(entry.value + 12) != 0:
-            return DAMAGED
     return 0

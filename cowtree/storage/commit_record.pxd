@@ -147,6 +147,8 @@ cdef const char* commit_page_problem(const uint8_t* page, uint32_t page_size, ui
 # CorruptionError: not a commit page of this file at `number`. FormatError: intact, of a newer format.
 cdef CommitRecord decode_commit(const uint8_t* page, uint32_t page_size, uint64_t number, const uint8_t* uuid,
                                 uint64_t generation, object path)
+# The same of a page that `commit_page_problem` has passed, or that this process has just made.
+cdef CommitRecord parse_commit(const uint8_t* page, uint32_t page_size, uint64_t number, object path)
 
 # How many skip pointers a record with this id has: floor(log2(id)) (FORMAT §3.1).
 cdef inline uint32_t skip_pointer_count(uint64_t commit_id) noexcept nogil:

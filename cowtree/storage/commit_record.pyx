@@ -242,15 +242,19 @@ cdef const char* commit_page_problem(const uint8_t* page, uint32_t page_size, ui
 
 cdef CommitRecord decode_commit(const uint8_t* page, uint32_t page_size, uint64_t number, const uint8_t* uuid,
                                 uint64_t generation, object path):
-    cdef CommitRecord record
-    cdef const char* problem = NULL
-    cdef uint32_t i, offset
-    problem = commit_page_problem(page, page_size, number, uuid, generation)
+    cdef const char* problem = commit_page_problem(page, page_size, number, uuid, generation)
     if problem != NULL:
         raise CorruptionError((<bytes> problem).decode(), path=path, page=number)
     if load32(page + COMMIT_VERSION) != FORMAT_VERSION or load64(page + COMMIT_INCOMPATIBLE):
         raise FormatError(f"{path}: page {number}: a commit of format version {load32(page + COMMIT_VERSION)} with"
                           f" incompatible features {load64(page + COMMIT_INCOMPATIBLE):#x}, unknown to this release")
+    return parse_commit(page, page_size, number, path)
+
+
+cdef CommitRecord parse_commit(const uint8_t* page, uint32_t page_size, uint64_t number, object path):
+    cdef CommitRecord record
+    cdef const char* problem = NULL
+    cdef uint32_t i, offset
     record = CommitRecord.__new__(CommitRecord)
     record.checksum = load64(page)
     _load_fields(page, &record.fields)

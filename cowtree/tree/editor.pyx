@@ -11,10 +11,10 @@ from cowtree.layout cimport (
     PAGE_LEVEL, load64, run_page_count,
 )
 from cowtree.pages.branch cimport (
-    branch_child, branch_entries, branch_pages, branch_set_child, branch_set_counts, validate_branch,
+    branch_child, branch_entries, branch_pages, branch_set_child, branch_set_counts, lay_out_branch,
 )
 from cowtree.pages.builder cimport Item, build_branch, build_leaf, gather_branch, gather_leaf
-from cowtree.pages.leaf cimport DAMAGED, entry_count, leaf_entry, validate_leaf
+from cowtree.pages.leaf cimport DAMAGED, entry_count, lay_out_leaf, leaf_entry
 from cowtree.storage.fault_guard cimport guarded, guarded_copy
 from cowtree.storage.page_file cimport SPACE_IO, Space, space_is_verified
 from cowtree.tree.dirty_pages cimport (
@@ -229,7 +229,12 @@ cdef int run_admit(void* argument) noexcept nogil:
 cdef int copy_page(
     Editor* editor, uint64_t reference, uint32_t level, uint32_t offset, uint64_t limit, uint8_t* into
 ) noexcept nogil:
-    """Copy the image of a page into private memory and validate it there. An embedded root is widened to a page."""
+    """Copy the image of a page into private memory. An embedded root is widened to a page.
+
+    The page was validated when it was met first; the copy is looked at once more, because bytes can change beneath a
+    mapping, and only for what keeps an edit inside its page and its references: the order of keys was a third of the
+    instructions of a small commit.
+    """
     cdef uint8_t bitmap[BITMAP_SIZE]
     cdef const Space* space = editor.space
     cdef uint32_t size = space.usable_size - offset
@@ -261,9 +266,9 @@ cdef int copy_page(
     if target[PAGE_LEVEL] != level or target[PAGE_KIND] != (KIND_BRANCH if level else KIND_LEAF):
         return fail(editor, DAMAGED, reference)
     if level:
-        status = validate_branch(target, size, limit, bitmap)
+        status = lay_out_branch(target, size, limit, bitmap)
     else:
-        status = validate_leaf(target, size, limit, bitmap)
+        status = lay_out_leaf(target, size, limit, bitmap)
     if status < 0:
         return fail(editor, DAMAGED, reference)
     if offset:
