@@ -92,7 +92,10 @@ def check_auto_compact(value: object) -> float | None:
         raise ValueError(
             f"auto_compact is a ratio of file to live size, above 1 and finite, not {value}"
         )
-    return float(value)
+    try:
+        return float(value)
+    except OverflowError:
+        raise ValueError("auto_compact is too large a ratio") from None
 
 
 def check_history(value: object) -> int | timedelta | None:
@@ -119,7 +122,10 @@ def pack_setting(value: float | timedelta | None) -> bytes:
     """The catalogue's value of a setting."""
     import msgpack
 
-    plain = {"seconds": value.total_seconds()} if isinstance(value, timedelta) else value
+    plain: object = value
+    if isinstance(value, timedelta):  # not as one float, which has not room for every timedelta
+        seconds = value.days * 86400 + value.seconds
+        plain = {"seconds": seconds, "microseconds": value.microseconds}
     packed: bytes = msgpack.Packer().pack(plain)
     return packed
 
@@ -131,7 +137,7 @@ def unpack_setting(record: bytes, path: str | None = None) -> float | timedelta 
     try:
         value = msgpack.unpackb(record)
         if isinstance(value, dict):
-            return timedelta(seconds=value["seconds"])
+            return timedelta(seconds=value["seconds"], microseconds=value.get("microseconds", 0))
         if value is None or isinstance(value, (int, float)):
             return value
     except Exception as error:

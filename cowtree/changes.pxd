@@ -42,6 +42,7 @@ cdef class WriteTree(TreeSource):
     cdef bytes record                      # as found in the catalogue
     cdef bytes key_codec                   # names; empty: bytes
     cdef bytes value_codec
+    cdef TreeCodecs pending                # of the handle that writes now: recorded with its first change
     cdef uint64_t entries_before
 
 
@@ -65,17 +66,20 @@ cdef class Changes:
     cdef uint64_t write_memory
     cdef uint64_t commit_id                # being made
     cdef list savepoints
+    cdef uint64_t savepoint_serial         # of the newest, opened or closed: savepoints that are named by it
 
     cdef WriteTree make_tree(self, str name, const TreeReference* reference)
     cdef int set_record(self, WriteTree tree, bytes record) except -1
     cdef tuple codecs_of_default(self)
     cdef int agree_codecs(self, WriteTree tree, TreeCodecs codecs) except -1
+    cdef int adopt_codecs(self, WriteTree tree) except -1
     cdef int use_codecs(self, WriteTree tree, TreeCodecs codecs) except -1
     cdef bytes catalogue_record(self, bytes key)
     cdef bint matches(self, WriteTree tree, int found, Path* path, object expect) except -1
     cdef uint64_t rank(self, WriteTree tree, bytes key) except? 0xFFFFFFFFFFFFFFFF
     cdef int reach_written(self) except -1
     cdef int check(self) except -1
+    cdef uint64_t version(self) noexcept   # changes whenever a tree does
     cdef WriteTree tree_named(self, str name)
     cdef int find(self, WriteTree tree, const uint8_t* key, uint32_t key_size, Path* path) except -1
     cdef object end_item(self, WriteTree tree, bint last)
@@ -92,8 +96,9 @@ cdef class Changes:
     cdef int after_change(self, WriteTree tree, int status) except -1
     cdef int begin_range(self) except -1
     cdef int spill(self) except -1
-    cdef int open_savepoint(self) except -1
-    cdef int close_savepoint(self, int depth, bint keep) except -1
+    cdef uint64_t open_savepoint(self) except 0
+    cdef bint has_savepoint(self, uint64_t serial)
+    cdef int close_savepoint(self, uint64_t serial, bint keep) except -1
 
 
 cdef bytes tree_record(WriteTree tree, uint64_t commit_id)

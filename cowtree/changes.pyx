@@ -84,7 +84,7 @@ cdef class WriteTree(TreeSource):
         return self.session
 
     cdef uint64_t version(self) noexcept:
-        return self.session.work.editor.version if self.session.work is not None else 0
+        return self.session.version()
 
     cdef int check_open(self) except -1:
         return self.session.check()
@@ -111,6 +111,9 @@ cdef class Changes:
         tree.exists = True
         tree.key_codec = tree.value_codec = b""
         return tree
+
+    cdef uint64_t version(self) noexcept:
+        return self.work.editor.version if self.work is not None else 0
 
     cdef int check(self) except -1:
         if not self.active:
@@ -168,15 +171,16 @@ cdef class Changes:
         return self.default_tree.key_codec, self.default_tree.value_codec
 
     cdef int use_codecs(self, WriteTree tree, TreeCodecs codecs) except -1:
-        """A write through a typed handle is about to come: CodecError, or its names go into the tree's record.
+        """A write through a handle is about to come: CodecError, or its codecs are recorded if an entry changes."""
+        tree.pending = codecs
+        return 0 if codecs is None else self.agree_codecs(tree, codecs)
 
-        The record is written if an entry changes.
-        """
-        self.agree_codecs(tree, codecs)
-        if codecs.key_name and not tree.key_codec:
-            tree.key_codec = codecs.key_name
-        if codecs.value_name and not tree.value_codec:
-            tree.value_codec = codecs.value_name
+    cdef int adopt_codecs(self, WriteTree tree) except -1:
+        if tree.pending.key_name and not tree.key_codec:
+            tree.key_codec = tree.pending.key_name
+        if tree.pending.value_name and not tree.value_codec:
+            tree.value_codec = tree.pending.value_name
+        tree.pending = None
         return 0
 
     cdef bytes catalogue_record(self, bytes key):
@@ -251,6 +255,8 @@ cdef class Changes:
             raise
         try:
             self.check()
+            if expect is not DEFAULT and expect is not None:
+                expect = as_bytes(expect, "value")
             found = self.find(tree, <const uint8_t*>key_buffer.buf, <uint32_t>key_buffer.len, &path)
             if found == FOUND and not overwrite:
                 return False
@@ -269,7 +275,7 @@ cdef class Changes:
     cdef bint matches(self, WriteTree tree, int found, Path* path, object expect) except -1:
         if expect is None:
             return found != FOUND
-        return found == FOUND and self.value_of(tree, path) == as_bytes(expect, "value")
+        return found == FOUND and self.value_of(tree, path) == expect
 
     cdef int store(
         self, WriteTree tree, Path* path, bint found, const uint8_t* key, uint32_t key_size,
@@ -317,6 +323,8 @@ cdef class Changes:
         self.changed = True
         tree.touched = True
         tree.dropped = False
+        if tree.pending is not None:
+            self.adopt_codecs(tree)
         self.work.editor.version += 1
         if arena_bytes(&self.work.editor.arena) > self.write_memory:
             self.spill()
@@ -333,6 +341,8 @@ cdef class Changes:
         get_any_key(key, &buffer)
         try:
             self.check()
+            if expect is not DEFAULT and expect is not None:
+                expect = as_bytes(expect, "value")
             found = self.find(tree, <const uint8_t*>buffer.buf, <uint32_t>buffer.len, &path)
             if found != FOUND:
                 return False
@@ -414,18 +424,16 @@ cdef class Changes:
         target.key_codec = source.key_codec
         target.value_codec = source.value_codec
         self.set_record(source, None)
-        source.tree.root = 0
-        source.tree.entries = 0
-        source.tree.pages = 0
-        source.tree.level = 0
+        empty_tree(source)
+        source.pending = target.pending = None
         source.dropped = True
         source.touched = True
         return self.after_change(target, 0)
 
     # -- savepoints ---------------------------------------------------------------------------------------------------
 
-    cdef int open_savepoint(self) except -1:
-        """Remember the trees as they are and seal their dirty pages; the savepoint's depth."""
+    cdef uint64_t open_savepoint(self) except 0:
+        """Remember the trees as they are and seal their dirty pages; the savepoint's serial, which none had before."""
         cdef Editor* editor = &self.work.editor
         self.check()
         if arena_bytes(&editor.arena) * 2 > self.write_memory:
@@ -433,27 +441,33 @@ cdef class Changes:
         state = []
         for tree in [self.default_tree, self.catalogue, *self.trees.values()]:
             state.append(saved_tree(tree))
+        self.savepoint_serial += 1
         self.savepoints.append((
-            state, (self.changed, self.administrative, self.restored, self.default_loaded, set(self.own_tags)),
+            self.savepoint_serial, state, (self.changed, self.administrative, self.restored, self.default_loaded, set(self.own_tags)),
             editor.seal, editor.retired_count, editor.replaced_count, editor.epoch + 1,
             self.work.writer.next_page if self.writing else 0,
         ))
         seal_epoch(editor)
-        return len(self.savepoints)
+        return self.savepoint_serial
 
-    cdef int close_savepoint(self, int depth, bint keep) except -1:
-        """Close savepoint `depth` and those inside it; without `keep` everything since it is undone."""
+    cdef bint has_savepoint(self, uint64_t serial):
+        """Is it still open?"""
+        return any(known[0] == serial for known in self.savepoints)
+
+    cdef int close_savepoint(self, uint64_t serial, bint keep) except -1:
+        """Close a savepoint and those inside it; without `keep` everything since it is undone."""
         cdef Editor* editor = &self.work.editor
         cdef uint64_t first, page
-        while len(self.savepoints) >= depth:
-            state, changed, seal, retired, replaced, epoch, next_page = self.savepoints.pop()
+        self.savepoint_serial += 1
+        while self.savepoints and <uint64_t>self.savepoints[len(self.savepoints) - 1][0] >= serial:
+            _, state, changed, seal, retired, replaced, epoch, next_page = self.savepoints.pop()
             if keep:
                 release_epoch(editor, replaced, seal)
                 continue
             for tree, saved in zip([self.default_tree, self.catalogue, *self.trees.values()], state):
                 restore_tree(tree, saved)
             for name in list(self.trees)[len(state) - 2:]:
-                del self.trees[name]
+                empty_tree(self.trees.pop(name))
             editor.retired_count = retired
             editor.replaced_count = replaced
             editor.seal = seal
@@ -558,6 +572,14 @@ cdef int restore_tree(WriteTree tree, tuple saved) except -1:
         tree.tree.root, tree.tree.entries, tree.tree.pages, tree.tree.level, tree.tree.offset, tree.tree.changed,
         tree.exists, tree.dropped, tree.touched, tree.record, tree.key_codec, tree.value_codec,
     ) = saved
+    tree.pending = None
+    return 0
+
+
+cdef int empty_tree(WriteTree tree) except -1:
+    """It leads to no page any more, whoever still holds it."""
+    tree.tree.root = tree.tree.entries = tree.tree.pages = 0
+    tree.tree.level = tree.tree.offset = 0
     return 0
 
 

@@ -42,7 +42,7 @@ from cowtree.tree.editor cimport copy_page, editor_begin, editor_init, editor_re
 
 from cowtree.catalogue import TAG, TREE
 from cowtree.succession import SupersededError
-from cowtree.errors import ReadOnlyError
+from cowtree.errors import CorruptionError, ReadOnlyError
 from cowtree.history import record_of_tag
 from cowtree.states import settings_of, tags_in
 from cowtree.storage.chain import commit_of_id, commits_before
@@ -165,9 +165,11 @@ cdef class Rewriter:
         cdef uint64_t root
         for slot in range(entry_count(page)):
             leaf_entry(page, self.target.usable_size, slot, &entry)
-            if entry.kind == ENTRY_RUN:
-                continue
             key = entry_key(page, self.target.usable_size, &entry)
+            if entry.kind == ENTRY_RUN:
+                if key[:1] == TREE or key[:1] == TAG:
+                    raise CorruptionError("the record of a tree or tag in a run", path=self.path)
+                continue
             record = <uint8_t*>entry.value
             if key[:1] == TREE and entry.value_size >= RECORD_SIZE:
                 root = load64(record + RECORD_ROOT)

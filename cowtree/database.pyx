@@ -1,6 +1,8 @@
 # cython: language_level=3, autotestdict=False, auto_pickle=False, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False, nonecheck=True
 """Databases: see `database.pxd`. Reads see the newest commit; each write is a commit of its own."""
 
+import errno
+import operator
 import os
 import weakref
 
@@ -57,8 +59,9 @@ cdef class Database(Writer):
             raise TypeError(f"the path of a database is a str or a path of str, not {type(name).__name__}")
         if page_size is not DEFAULT:
             check_page_size(page_size)
-        if write_memory < 0:
-            raise ValueError("write_memory is a number of bytes")
+        write_memory = operator.index(write_memory)
+        if not 0 <= write_memory < 1 << 63:
+            raise ValueError(f"write_memory is a number of bytes, not {write_memory}")
         wanted = wanted_settings(auto_compact, history)
         self.timeout = check_timeout(timeout)
         self.durable = bool(sync)
@@ -74,6 +77,8 @@ cdef class Database(Writer):
             self.ended = False
             self.configure(**wanted)
             return
+        if not name:
+            raise FileNotFoundError(errno.ENOENT, "the path of a database is empty", name)
         self.handle_path = os.path.abspath(name)
         self.options = {
             "readonly": self.readonly, "mode": mode, "mapped": bool(mmap), "any_file_system": bool(any_file_system),
@@ -455,10 +460,8 @@ cdef class Database(Writer):
             return
         for reference in self.transactions:
             transaction = reference()
-            if transaction is not None and (<Transaction>transaction).session.active and not (
-                <Transaction>transaction
-            ).session.busy:
-                (<Transaction>transaction).session.rollback()
+            if transaction is not None:
+                (<Transaction>transaction).end_with_handle()
         registry.release(self.engine)
 
     @property
@@ -541,8 +544,7 @@ cdef class DatabaseTree(Writer):
 
     cdef WriteTree target(self, Session session):
         cdef WriteTree tree = session.default_tree if self.name is None else session.tree_named(self.name)
-        if self.codecs is not None:
-            session.use_codecs(tree, self.codecs)
+        session.use_codecs(tree, self.codecs)
         return tree
 
     cdef int leave(self, Session session, bint ok) except -1:

@@ -387,6 +387,7 @@ cdef class Reader(TreeSource):
         fixed = self._pin()
         first, last = fixed._positions(low, high, True, False)
         size = last - first
+        n = min(n, size + 1)
         cuts = []
         previous = first
         for i in range(1, n):

@@ -18,7 +18,7 @@ from cowtree.storage.page_file import PageFile, anonymous_descriptor
 if TYPE_CHECKING:
     from cowtree.storage.file_system import FileSystem
 
-__all__ = ["engine_for", "memory_engine", "release"]
+__all__ = ["engine_for", "hold", "memory_engine", "release"]
 
 _engines: dict[tuple[int, int, bool], Engine] = {}
 # Re-entrant: a collection that runs in the middle may release handles.
@@ -129,6 +129,12 @@ def memory_engine(page_size: int) -> Engine:
     engine = Engine(PageFile(device, anonymous=True), None, None, boot_id(), True)
     engine.handles = 1
     return engine
+
+
+def hold(engine: Engine) -> None:
+    """One handle more."""
+    with engines_lock:
+        engine.handles += 1
 
 
 def release(engine: Engine) -> None:

@@ -96,7 +96,7 @@ cdef class Session(Changes):
             engine.await_published(self.base)
             return self.base.record.fields.commit_id
         while self.savepoints:
-            self.close_savepoint(len(self.savepoints), True)
+            self.close_savepoint(self.savepoints[0][0], True)
         if engine.poison is not None:
             self.rollback()
             engine.require_usable()
@@ -382,7 +382,6 @@ cdef class Session(Changes):
             and self.engine.may_write_durably(writer.first_page + fields.page_count)
         )
         writer.durable = self.synced
-        writer.synced_next = durable
         try:
             writer.finish(page)
         except BaseException as error:
@@ -425,6 +424,10 @@ cdef class Session(Changes):
         self.catalogue.ended = True
         for tree in self.trees.values():
             (<WriteTree>tree).ended = True
+        # Each of them refers to the session: left alone, the cycle keeps the file mapped until it is collected.
+        self.default_tree = None
+        self.catalogue = None
+        self.trees = {}
         return 0
 
 

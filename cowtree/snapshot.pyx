@@ -292,3 +292,4 @@ def check_name(name):
         raise TypeError(f"a tree's name is a str, not {type(name).__name__}")
     if not name:
         raise ValueError("a tree's name is not empty")
+    name.encode()                              # UnicodeEncodeError, a ValueError: no UTF-8 for a lone surrogate

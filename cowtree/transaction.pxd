@@ -1,5 +1,7 @@
 """Transactions, their trees, savepoints."""
 
+from libc.stdint cimport uint64_t
+
 from cowtree.session cimport Session, WriteTree
 from cowtree.writer cimport Writer
 
@@ -9,7 +11,12 @@ cdef class Transaction(Writer):
     cdef bint durable
     cdef bytes note
     cdef object committed                  # the id, after commit
+    cdef bint holds_engine                 # counts as one of its handles
     cdef object __weakref__
+
+    cdef int undo(self) except -1
+    cdef int end_with_handle(self) except -1
+    cdef int let_go(self) except -1
 
 
 cdef class TransactionTree(Writer):
@@ -21,7 +28,7 @@ cdef class TransactionTree(Writer):
 
 cdef class Savepoint:
     cdef Transaction owner
-    cdef int depth
+    cdef uint64_t serial
     cdef bint open
 
 

@@ -20,6 +20,7 @@ from cowtree.tree.view cimport TreeView
 from cowtree.tree_codecs cimport make_codecs, text_of
 from cowtree.writer cimport Writer
 
+from cowtree import registry
 from cowtree.catalogue import check_tag_name, tag_key
 from cowtree.errors import TransactionError
 from cowtree.options import ALL
@@ -34,6 +35,9 @@ cdef Transaction make_transaction(Session session, bint durable, bytes note):
     transaction.durable = durable
     transaction.note = note
     transaction.changing = True
+    # It keeps the file open, whatever becomes of the handle that it was begun with.
+    registry.hold(session.engine)
+    transaction.holds_engine = True
     return transaction
 
 
@@ -52,10 +56,11 @@ cdef class Transaction(Writer):
         return self.session
 
     cdef object pin(self, TreeView* view):
+        self.session.check()
         return self.session.default_tree.pin(view)
 
     cdef uint64_t version(self) noexcept:
-        return self.session.default_tree.version()
+        return self.session.version()
 
     cdef int check_open(self) except -1:
         return self.session.check()
@@ -75,20 +80,46 @@ cdef class Transaction(Writer):
         back) or CommitUncertainError (a sync failed).
         """
         self.session.check()
-        self.committed = self.session.commit(self.durable, self.note)
+        try:
+            self.committed = self.session.commit(self.durable, self.note)
+        finally:
+            self.let_go()
         return self.committed
+
+    cdef int let_go(self) except -1:
+        """It has ended: one handle of the engine less."""
+        if self.holds_engine and not self.session.active:
+            self.holds_engine = False
+            registry.release(self.session.engine)
+        return 0
+
+    cdef int end_with_handle(self) except -1:
+        """The handle that it was begun with is being closed: roll back; a commit under way goes on, and is waited for."""
+        if self.session.active and not self.session.busy:
+            self.session.rollback()
+        if self.holds_engine:
+            self.holds_engine = False
+            registry.release(self.session.engine)
+        return 0
+
+    cdef int undo(self) except -1:
+        try:
+            self.session.rollback()
+        finally:
+            self.let_go()
+        return 0
 
     def rollback(self):
         """Undo everything and end. TransactionError if it has ended."""
         if not self.session.active or self.session.busy:
             self.session.check()
-        self.session.rollback()
+        self.undo()
 
     def savepoint(self):
         """A point to come back to: `with txn.savepoint() as sp`. Nests."""
         cdef Savepoint savepoint = Savepoint.__new__(Savepoint)
         savepoint.owner = self
-        savepoint.depth = self.session.open_savepoint()
+        savepoint.serial = self.session.open_savepoint()
         savepoint.open = True
         return savepoint
 
@@ -205,23 +236,24 @@ cdef class Transaction(Writer):
         if not self.session.active:
             return
         if kind is not None:
-            self.session.rollback()
+            self.undo()
         elif self.session.failed:
-            self.session.rollback()
+            self.undo()
             raise TransactionError("the transaction had failed: it was rolled back")
         else:
             try:
                 self.commit()
             except BaseException:
-                self.session.rollback()                # does nothing if the commit has ended it
+                self.undo()                            # does nothing if the commit has ended it
                 raise
 
     def __del__(self):
-        if self.session is None or not self.session.active:
+        if self.session is None or not self.holds_engine or fork_generation() != self.session.engine.fork_mark:
             return
-        if fork_generation() != self.session.engine.fork_mark:
+        if not self.session.active:
+            self.let_go()
             return
-        self.session.rollback()
+        self.undo()
         warnings.warn("a transaction was collected while open: it was rolled back", ResourceWarning, source=self)
 
     def __repr__(self):
@@ -246,8 +278,7 @@ cdef class TransactionTree(Writer):
 
     cdef WriteTree target(self, Session session):
         cdef WriteTree tree = self.named(session)
-        if self.codecs is not None:
-            session.use_codecs(tree, self.codecs)
+        session.use_codecs(tree, self.codecs)
         return tree
 
     cdef WriteTree named(self, Session session):
@@ -262,7 +293,7 @@ cdef class TransactionTree(Writer):
         return tree.pin(view)
 
     cdef uint64_t version(self) noexcept:
-        return self.owner.session.default_tree.version()
+        return self.owner.session.version()
 
     cdef int check_open(self) except -1:
         return self.owner.session.check()
@@ -286,10 +317,10 @@ cdef class Savepoint:
     def rollback(self):
         """Undo everything since the savepoint, which ends it."""
         self.owner.session.check()
-        if not self.open or self.depth > len(self.owner.session.savepoints):
+        if not self.open or not self.owner.session.has_savepoint(self.serial):
             raise TransactionError("the savepoint has ended")
         self.open = False
-        self.owner.session.close_savepoint(self.depth, False)
+        self.owner.session.close_savepoint(self.serial, False)
 
     def __enter__(self):
         self.owner.session.check()
@@ -297,11 +328,11 @@ cdef class Savepoint:
 
     def __exit__(self, kind, error, traceback):
         cdef Session session = self.owner.session
-        if not self.open or not session.active or session.failed or self.depth > len(session.savepoints):
+        if not self.open or not session.active or session.failed or not session.has_savepoint(self.serial):
             self.open = False
             return
         self.open = False
-        session.close_savepoint(self.depth, kind is None)
+        session.close_savepoint(self.serial, kind is None)
 
     def __repr__(self):
-        return f"<cowtree.Savepoint {self.depth}, {'open' if self.open else 'ended'}>"
+        return f"<cowtree.Savepoint {self.serial}, {'open' if self.open else 'ended'}>"

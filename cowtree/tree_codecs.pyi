@@ -8,6 +8,7 @@ from cowtree.codecs import Codec, KeyCodec
 from cowtree.feed import Change
 
 TREE_RECORD: struct.Struct
+CODEC_NAME_MAX: int
 
 class TreeCodecs:
     key: KeyCodec[object] | None

@@ -14,6 +14,7 @@ from cowtree.views import prefix_end
 
 # FORMAT §3.3: version, level, flags, codec name sizes, root, entries, pages, creation id, zero; then the names.
 TREE_RECORD = struct.Struct("<BBHHHQQQQ8x")
+CODEC_NAME_MAX = 255
 
 
 cdef tuple tree_record_fields(bytes record, uint64_t limit):
@@ -25,7 +26,7 @@ cdef tuple tree_record_fields(bytes record, uint64_t limit):
         raise CorruptionError(f"the record of a tree has {len(record)} bytes")
     fields = TREE_RECORD.unpack_from(record)
     version, level, flags, key_size, value_size, root, entries, pages, _ = fields
-    if version != 1 or flags or level > LEVEL_MAX or TREE_RECORD.size + key_size + value_size != len(record):
+    if version != 1 or flags or level > LEVEL_MAX or max(key_size, value_size) > CODEC_NAME_MAX or TREE_RECORD.size + key_size + value_size != len(record):
         raise CorruptionError("not the record of a tree")
     if root >= limit or pages > limit or entries >> PAGE_ENTRIES_LOG2 > limit:
         raise CorruptionError("the record of a tree leads beyond its commit")
@@ -54,12 +55,20 @@ cdef TreeCodecs make_codecs(str tree, object key, object value):
     if key is not None:
         check_key_codec(key)
         codecs.key = key
-        codecs.key_name = key.name.encode()
+        codecs.key_name = codec_name(key)
     if value is not None:
         check_codec(value)
         codecs.value = value
-        codecs.value_name = value.name.encode()
+        codecs.value_name = codec_name(value)
     return codecs
+
+
+cdef bytes codec_name(object codec):
+    """As it is recorded."""
+    cdef bytes name = codec.name.encode()
+    if len(name) > CODEC_NAME_MAX:
+        raise ValueError(f"the name of a codec has at most {CODEC_NAME_MAX} bytes, not {len(name)}")
+    return name
 
 
 cdef tuple record_codecs(bytes record):

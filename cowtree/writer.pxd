@@ -1,5 +1,7 @@
 """The write methods that databases, transactions and their trees share."""
 
+from libc.stdint cimport uint64_t
+
 from cowtree.reader cimport Reader
 from cowtree.session cimport Session, WriteTree
 
@@ -12,4 +14,4 @@ cdef class Writer(Reader):
     cdef object value_bytes(self, object value)
     cdef object raw_pairs(self, object pairs)
     cdef int store_all(self, object pairs) except -1
-    cdef int store_pairs(self, Session session, object pairs) except -1
+    cdef int store_pairs(self, Session session, object pairs, uint64_t serial) except -1

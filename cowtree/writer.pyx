@@ -5,6 +5,7 @@ On a database each method is one commit of its own; on a transaction it is part 
 """
 
 import itertools
+import operator
 import time
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
@@ -14,6 +15,7 @@ from cowtree.pages.leaf cimport FOUND
 from cowtree.session cimport Session, WriteTree
 from cowtree.tree.search cimport Path
 
+from cowtree.errors import TransactionError
 from cowtree.options import DEFAULT, as_bytes
 
 MISSING = object()
@@ -26,6 +28,7 @@ cdef class Writer(Reader):
         raise TypeError("a writer must say how it writes")
 
     cdef WriteTree target(self, Session session):
+        session.use_codecs(session.default_tree, None)
         return session.default_tree
 
     cdef int leave(self, Session session, bint ok) except -1:
@@ -214,27 +217,35 @@ cdef class Writer(Reader):
     cdef int store_all(self, object pairs) except -1:
         """Store encoded pairs: all or none."""
         cdef Session session = self.enter()
-        cdef int depth
+        cdef uint64_t serial
         try:
             session.check()
-            depth = session.open_savepoint()
+            serial = session.open_savepoint()
         except BaseException:
             self.leave(session, False)
             raise
         try:
-            self.store_pairs(session, pairs)
+            self.store_pairs(session, pairs, serial)
         except BaseException:
-            if session.active:
-                session.close_savepoint(depth, False)
+            if session.active and session.has_savepoint(serial):
+                session.close_savepoint(serial, False)
             self.leave(session, False)
             raise
-        session.close_savepoint(depth, True)
+        session.close_savepoint(serial, True)
         self.leave(session, True)
 
-    cdef int store_pairs(self, Session session, object pairs) except -1:
+    cdef int store_pairs(self, Session session, object pairs, uint64_t serial) except -1:
         cdef WriteTree tree = self.target(session)
+        cdef uint64_t known = session.savepoint_serial
         for key, value in pairs:
+            if session.savepoint_serial != known:  # the input itself opens or ends savepoints
+                if not session.has_savepoint(serial):
+                    raise TransactionError("the pairs being stored rolled back a savepoint around them: none is stored")
+                known = session.savepoint_serial
+                tree = self.target(session)
             session.put(tree, key, value, True, DEFAULT)
+        if not session.has_savepoint(serial):
+            raise TransactionError("the pairs being stored rolled back a savepoint around them: none is stored")
         return 0
 
     def load(self, pairs, *, batch=None, progress=None):
@@ -244,6 +255,7 @@ cdef class Writer(Reader):
         values so far, total None until the last call, at most ten a second.
         """
         if batch is not None:
+            batch = operator.index(batch)
             if not self.batches():
                 raise ValueError("batches need a database: a transaction is one commit")
             if batch < 1:

@@ -531,3 +531,12 @@ def test_keys_and_values_come_back_as_bytes(db: cowtree.Database) -> None:
     assert [type(key) for key in db] == [bytes]
     key, value = db.popitem()
     assert type(key) is type(value) is bytes
+
+
+def test_a_range_is_split_into_no_more_parts_than_it_has_keys(db: cowtree.Database) -> None:
+    keys = [b"%02d" % i for i in range(50)]
+    db.update(dict.fromkeys(keys, b""))
+    assert db.split(10**30) == keys[1:]
+    assert db.split(51) == keys[1:]
+    assert db.split(10**30, b"10", b"13") == [b"11", b"12"]
+    assert db.split(10**30, b"x") == []

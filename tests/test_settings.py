@@ -133,3 +133,37 @@ def test_deep_stats(path: Path) -> None:
         assert 0.95 < deep.leaf_fill <= 1, "an ascending load fills its leaves"
         assert 0 < deep.branch_fill < 1
         assert (deep.entries, deep.trees, deep.live_bytes) == (20_002, 1, plain.live_bytes)
+
+
+@pytest.mark.parametrize(
+    "age",
+    [
+        timedelta.max,
+        timedelta(days=999_999, microseconds=1),
+        timedelta(days=300_000, microseconds=999_999),
+        timedelta(microseconds=1),
+        timedelta(0),
+    ],
+    ids=str,
+)
+def test_every_age_is_kept_to_the_microsecond(path: Path, age: timedelta) -> None:
+    with cowtree.open(path, history=age) as db:
+        db[b"k"] = b"v"
+        assert db.settings.history == age
+    with cowtree.open(path, history=age) as db:
+        db.compact()
+        assert db.settings.history == age
+
+
+def test_ratios_and_sizes_out_of_range_are_value_errors(path: Path) -> None:
+    with cowtree.open(path) as db, pytest.raises(ValueError, match="auto_compact"):
+        db.configure(auto_compact=10**400)
+    for size in (-1, 1 << 70):
+        with pytest.raises(ValueError, match="write_memory"):
+            cowtree.open(path, write_memory=size)
+    with pytest.raises(TypeError):
+        cowtree.open(path, write_memory=1.5)  # type: ignore[arg-type]
+    with pytest.raises(FileNotFoundError):
+        cowtree.open("")
+    with cowtree.open(path) as db, pytest.raises(ValueError, match="surrogates"):
+        db.tree("\ud800")
