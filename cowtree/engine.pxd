@@ -74,7 +74,7 @@ cdef class Engine:
     cdef int finish_write(self) except -1
     cdef int release_if_idle(self) except -1
     cdef int cover_unsynced(self, uint64_t end, uint64_t commit_id) except -1
-    cdef int prefill(self) except -1
+    cdef int prefill(self, bint durable) except -1
     cdef uint64_t checkpoint_words(self) except? 0
     cdef uint64_t word_at(self, uint64_t offset) except? 0
     cdef CommitState state_of(self, CommitRecord record)

@@ -34,6 +34,12 @@ from cowtree.storage import recovery as recovery_steps
 from cowtree.storage.checkpoint import CLEAN, NO_BOOT_ID, VOLATILE, read_checkpoint, write_checkpoint
 from cowtree.storage.file_system import FileSystem
 
+cdef extern from "Python.h":
+    ctypedef struct PyThreadState:
+        pass
+    PyThreadState* PyThreadState_Get()
+    uint64_t PyThreadState_GetID(PyThreadState* state)
+
 cdef uint64_t SMALL_COMMIT_BYTES = 1 << 18
 cdef uint64_t EVERYTHING = ~(<uint64_t>0)
 # A lock is kept after a commit that began this soon after the one before.
@@ -214,7 +220,7 @@ cdef class Engine:
         Raises LockTimeoutError, ReadOnlyError, ClosedError, CommitUncertainError, and TransactionError when this
         thread has a transaction open on the file already.
         """
-        me = threading.get_ident()
+        me = PyThreadState_GetID(PyThreadState_Get())     # not get_ident(): a thread that has ended may be named by another's
         self.require_usable()
         if self.owner == me:
             raise TransactionError(
@@ -399,8 +405,8 @@ cdef class Engine:
             if self.owner is None and self.writer.acquire(False):
                 self.release_if_idle()
                 self.writer.release()
-        if durable and (state.end - state.record.fields.page) << self.file.shift <= SMALL_COMMIT_BYTES:
-            self.prefill()
+        if (state.end - state.record.fields.page) << self.file.shift <= SMALL_COMMIT_BYTES and not self.anonymous:
+            self.prefill(durable)
         return 0
 
     cdef int make_durable(self, uint64_t sequence) except -1:
@@ -498,14 +504,14 @@ cdef class Engine:
         cdef uint64_t at = self.file.page_size
         return self.word_at(at) ^ (self.word_at(at + self.file.page_size // 2) * 3)
 
-    cdef int prefill(self) except -1:
-        """After the acknowledgement of a small durable commit: keep allocated zeros ahead of the tip (D5).
+    cdef int prefill(self, bint durable) except -1:
+        """After the acknowledgement of a small commit: keep allocated zeros ahead of the tip (D5).
 
         Skipped while somebody writes.
         """
         if not self.tail.low(self.appended.end) or self.closed or self.poison is not None:
             return 0
-        if self.published.record.fields.sequence != self.durable_sequence:
+        if durable and self.published.record.fields.sequence != self.durable_sequence:
             return 0                               # the slot that is written must name a durable record
         if not self.writer.acquire(False):
             return 0
@@ -519,7 +525,7 @@ cdef class Engine:
                     return 0
                 self.lock.publish(self.published.end)
             try:
-                self.tail.prefill(self.published.record, self.appended.end)
+                self.tail.prefill(self.published.record if durable else None, self.appended.end)
             except KeyboardInterrupt:
                 signal.raise_signal(signal.SIGINT)  # the commit stands: let Ctrl-C come after it
         finally:

@@ -94,7 +94,8 @@ cdef extern from *:
     int ftruncate(int fd, off_t size) nogil
 
 cdef enum:
-    PIECES_MAX = 1024                # IOV_MAX on Linux and macOS
+    # Below IOV_MAX: a megabyte a call. Larger ones made a file system allocate memory in larger pieces, and slower.
+    PIECES_MAX = 256
     BOUNCE_ALIGNMENT = 4096
     BOUNCE_SIZE = 1 << 20
     NOT_TRIED = -1

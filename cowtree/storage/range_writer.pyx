@@ -74,7 +74,6 @@ cdef class RangeWriter:
         self.pages_written = 0
         self.inner_count = 0
         self.durable = False
-        self.synced_next = False
         self.active = True
         xxh64_start(&self.by_generation, file.generation)
         xxh64_start(&self.by_nonce, nonce)
@@ -175,7 +174,7 @@ cdef class RangeWriter:
             self.piece_count = 1
         if self.durable:
             self.file.device.write_durable(self.pieces, self.piece_count, offset)
-        elif self.synced_next and self.queued_bytes <= CACHED_WRITE_MAX:
+        elif self.queued_bytes <= CACHED_WRITE_MAX:
             self.file.device.write_cached(self.pieces, self.piece_count, offset)
         else:
             self.file.device.write(self.pieces, self.piece_count, offset)

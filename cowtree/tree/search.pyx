@@ -5,7 +5,7 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
 from cowtree.pages.branch cimport branch_child, branch_children, branch_entries, branch_find
 from cowtree.pages.leaf cimport ABSENT, DAMAGED, FOUND, entry_count, leaf_find
-from cowtree.tree.view cimport PageView, TreeView, view_page, view_root
+from cowtree.tree.view cimport DIRTY, PageView, TreeView, dirty_page, view_page, view_root
 
 
 cdef int find_path(
@@ -15,6 +15,7 @@ cdef int find_path(
     cdef int status = view_root(view, at)
     cdef uint32_t level = view.level
     cdef uint32_t slot = 0
+    cdef uint64_t child
     while status >= 0:
         path.pages[level] = at.number
         if level == 0:
@@ -26,7 +27,12 @@ cdef int find_path(
             break
         path.slots[level] = slot
         level -= 1
-        status = view_page(view, branch_child(at.page, slot), level, at.limit, at.dirty, at)
+        child = branch_child(at.page, slot)
+        if child < at.limit:
+            prefetch_page(view.space.base + (child << view.space.shift), view.space.usable_size, level)
+        elif child & DIRTY and at.dirty:
+            prefetch_page(dirty_page(child), view.space.usable_size, level)
+        status = view_page(view, child, level, at.limit, at.dirty, at)
     return status
 
 
