@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import platform
+import sys
 import tempfile
 
-__all__ = ["VOLATILE", "choose_folder", "describe", "file_system"]
+__all__ = ["VOLATILE", "choose_folder", "describe", "disk_bytes", "file_system"]
 
 VOLATILE = {"tmpfs", "ramfs"}
 """File systems in memory: there a durable commit costs nothing."""
@@ -22,6 +23,7 @@ def describe(folder: str) -> dict[str, object]:
         "system": f"{platform.system()} {platform.release()}",
         "file_system": file_system(folder),
         "python": f"{platform.python_implementation()} {platform.python_version()}",
+        "interpreter_lock": getattr(sys, "_is_gil_enabled", lambda: True)(),
     }
 
 
@@ -55,6 +57,33 @@ def file_system(path: str) -> str:
     except OSError:
         pass
     return kind
+
+
+def disk_bytes(folder: str) -> int:
+    """What a folder's files take on the disk, with those that are unlinked and still open in this process."""
+    files: dict[tuple[int, int], int] = {}
+    paths = [os.path.join(where, name) for where, _, names in os.walk(folder) for name in names]
+    inside = os.path.join(os.path.realpath(folder), "")
+    for links in ("/proc/self/fd", "/proc/self/map_files"):
+        try:
+            opened = [os.path.join(links, name) for name in os.listdir(links)]
+        except OSError:
+            continue
+        paths += [link for link in opened if _target(link).startswith(inside)]
+    for path in paths:
+        try:
+            status = os.stat(path)
+        except OSError:
+            continue  # gone meanwhile
+        files[status.st_dev, status.st_ino] = status.st_blocks * 512
+    return sum(files.values())
+
+
+def _target(link: str) -> str:
+    try:
+        return os.readlink(link)
+    except OSError:
+        return ""
 
 
 def _line_of(path: str, name: str) -> str:

@@ -1,7 +1,4 @@
-"""Workloads that LMDB has nothing for: the past, differences, one version for several processes.
-
-Importing this registers them, as importing `workloads` does with the others.
-"""
+"""What LMDB has nothing for: the past, differences, one version for several processes."""
 
 from __future__ import annotations
 
@@ -11,8 +8,8 @@ import random
 from collections.abc import Iterable
 
 import cowtree
-from bench.engines import Cowtree
-from bench.workloads import Fixture, Job, Place, workload
+from bench.engines import Cowtree, Feature
+from bench.workload import Fixture, Job, Place, workload
 
 CHANGES = 1000
 WORKERS = 4
@@ -25,10 +22,11 @@ def consume(items: Iterable[object]) -> None:
 
 def _database(place: Place) -> cowtree.Database:
     assert isinstance(place.engine, Cowtree)
-    return place.engine.db
+    db: cowtree.Database = place.engine.db
+    return db
 
 
-@workload(Fixture.OWN, counts=True)
+@workload(Fixture.OWN, needs=Feature.HISTORY)
 def diff_1000(place: Place) -> Job:
     """the difference of two commits that are 1,000 random changes apart, per difference"""
     db = _database(place)
@@ -42,7 +40,7 @@ def diff_1000(place: Place) -> Job:
     )
 
 
-@workload(Fixture.EMPTY, counts=True)
+@workload(Fixture.EMPTY, needs=Feature.HISTORY)
 def snapshot_at(place: Place) -> Job:
     """snapshot of a commit by its id, of as many commits as there are keys, in random order"""
     db = _database(place)
@@ -68,7 +66,7 @@ def count_bytes(task: tuple[cowtree.Snapshot, bytes | None, bytes | None]) -> in
     return sum(len(key) + len(value) for key, value in snapshot.items(start, stop))
 
 
-@workload(Fixture.SHARED, counts=True)
+@workload(Fixture.SHARED, needs=Feature.HISTORY)
 def fan_out(place: Place) -> Job:
     """all items of one pickled snapshot, read by four worker processes, per item"""
     db = _database(place)
