@@ -6,7 +6,11 @@ from collections.abc import Callable, Iterable
 
 from bench.engines.cowtree import Cowtree
 from bench.engines.lmdb import Lmdb
+from bench.engines.plyvel import Plyvel
 from bench.engines.protocol import Engine, Feature, Keys, Pairs
+from bench.engines.rocksdict import Rocksdict
+from bench.engines.sqlite import Sqlite
+from bench.engines.zodb import Zodb
 
 __all__ = [
     "DEFAULT_ENGINES",
@@ -20,7 +24,15 @@ __all__ = [
     "available",
 ]
 
-ENGINES: dict[str, Callable[[], Engine]] = {"cowtree": Cowtree, "lmdb": Lmdb}
+
+ENGINES: dict[str, Callable[[], Engine]] = {
+    "cowtree": Cowtree,
+    "lmdb": Lmdb,
+    "sqlite3": Sqlite,
+    "plyvel": Plyvel,
+    "rocksdict": Rocksdict,
+    "zodb": Zodb,
+}
 DEFAULT_ENGINES = ("cowtree", "lmdb")
 """Those that run unless others are asked for."""
 

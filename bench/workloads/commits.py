@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 
+from bench.engines import Feature
 from bench.workload import Fixture, Job, Place, stored, workload
 
 
@@ -30,7 +31,7 @@ def commit_durable(place: Place) -> Job:
     return _commits(place, 500)
 
 
-@workload(Fixture.OWN, core=True, sync=True)
+@workload(Fixture.OWN, core=True, sync=True, needs=Feature.THREADS)
 def commit_durable_8_threads(place: Place) -> Job:
     """one put a commit, durable, from 8 threads together"""
     put = place.engine.put_one()
