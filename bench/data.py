@@ -80,9 +80,11 @@ class Data:
         """How many keys are below each."""
         return [bisect.bisect_left(self.ascending, (key, b"")) for key in keys]
 
-    def digest(self) -> bytes:
-        """Of all items in order, as a scan of the loaded database gives them."""
-        return digest(part for item in self.ascending for part in item)
+    def digest(self, put: Iterable[tuple[bytes, bytes]] = ()) -> bytes:
+        """Of all items in order, as a scan of the loaded database gives them once these pairs were put too."""
+        changed = dict(put)
+        items = sorted({**dict(self.pairs), **changed}.items()) if changed else self.ascending
+        return digest(part for item in items for part in item)
 
 
 def digest(parts: Iterable[bytes | None]) -> bytes:

@@ -7,7 +7,7 @@ import platform
 import sys
 import tempfile
 
-__all__ = ["VOLATILE", "choose_folder", "describe", "disk_bytes", "file_system"]
+__all__ = ["VOLATILE", "choose_folder", "describe", "file_system", "status_line"]
 
 VOLATILE = {"tmpfs", "ramfs"}
 """File systems in memory: there a durable commit costs nothing."""
@@ -16,10 +16,10 @@ VOLATILE = {"tmpfs", "ramfs"}
 def describe(folder: str) -> dict[str, object]:
     """Processor, memory, system, Python; and the file system of the folder, not its path."""
     return {
-        "processor": _line_of("/proc/cpuinfo", "model name") or platform.processor(),
+        "processor": status_line("/proc/cpuinfo", "model name") or platform.processor(),
         "architecture": platform.machine(),
         "cores": os.cpu_count(),
-        "memory": _line_of("/proc/meminfo", "MemTotal"),
+        "memory": status_line("/proc/meminfo", "MemTotal"),
         "system": f"{platform.system()} {platform.release()}",
         "file_system": file_system(folder),
         "python": f"{platform.python_implementation()} {platform.python_version()}",
@@ -59,34 +59,8 @@ def file_system(path: str) -> str:
     return kind
 
 
-def disk_bytes(folder: str) -> int:
-    """What a folder's files take on the disk, with those that are unlinked and still open in this process."""
-    files: dict[tuple[int, int], int] = {}
-    paths = [os.path.join(where, name) for where, _, names in os.walk(folder) for name in names]
-    inside = os.path.join(os.path.realpath(folder), "")
-    for links in ("/proc/self/fd", "/proc/self/map_files"):
-        try:
-            opened = [os.path.join(links, name) for name in os.listdir(links)]
-        except OSError:
-            continue
-        paths += [link for link in opened if _target(link).startswith(inside)]
-    for path in paths:
-        try:
-            status = os.stat(path)
-        except OSError:
-            continue  # gone meanwhile
-        files[status.st_dev, status.st_ino] = status.st_blocks * 512
-    return sum(files.values())
-
-
-def _target(link: str) -> str:
-    try:
-        return os.readlink(link)
-    except OSError:
-        return ""
-
-
-def _line_of(path: str, name: str) -> str:
+def status_line(path: str, name: str) -> str:
+    """What follows the name and a colon in a file of the system; empty where it does not tell."""
     try:
         with open(path, encoding="utf-8") as file:
             for line in file:

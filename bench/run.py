@@ -8,8 +8,9 @@ from bench import machine, options, report
 from bench import workloads as workloads  # registers them
 from bench.data import KEY_SIZE, VALUE_SIZE
 from bench.engines import Engine
+from bench.measures import UnavailableError
 from bench.runner import Runner, WrongAnswerError
-from bench.workload import CORE, WORKLOADS, UnavailableError, Workload, sets
+from bench.workload import CORE, WORKLOADS, Workload, sets
 
 __all__ = ["add_arguments", "main", "run_workloads"]
 

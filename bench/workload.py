@@ -19,7 +19,6 @@ __all__ = [
     "Fixture",
     "Job",
     "Place",
-    "UnavailableError",
     "Workload",
     "register",
     "sets",
@@ -28,10 +27,6 @@ __all__ = [
 ]
 
 CORE = "core"
-
-
-class UnavailableError(Exception):
-    """This machine does not offer what the workload needs; the message says what."""
 
 
 @dataclass(frozen=True)

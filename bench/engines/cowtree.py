@@ -38,6 +38,7 @@ class Cowtree:
 
     def close(self) -> None:
         self.db.close()
+        self.db = None  # the file stays mapped as long as a handle is there
 
     def sync(self) -> None:
         self.db.sync()
@@ -71,9 +72,12 @@ class Cowtree:
 
     def put_in_trees(self, entries: Iterable[tuple[int, bytes, bytes]]) -> None:
         with self.db.transaction() as txn:
-            puts = [txn.tree(name).put for name in self._trees]
+            puts: dict[int, Any] = {}
             for number, key, value in entries:
-                puts[number](key, value)
+                put = puts.get(number)
+                if put is None:
+                    put = puts[number] = txn.tree(self._trees[number]).put
+                put(key, value)
 
     def get_from_trees(self, snapshot: Any) -> Callable[[int, bytes], bytes | None]:
         gets = [snapshot.tree(name).get for name in self._trees]

@@ -2,7 +2,18 @@
 
 import importlib
 
-SUBJECTS = ("reading", "writing", "commits", "file", "history")
+SUBJECTS = (
+    "reading",
+    "writing",
+    "commits",
+    "file",
+    "memory",
+    "history",
+    "mixed",
+    "processes",
+    "shapes",
+    "ycsb",
+)
 
 for subject in SUBJECTS:
     importlib.import_module(f"bench.workloads.{subject}")

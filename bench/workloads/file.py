@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import random
 import time
 
-from bench import machine
+from bench import measures, workers
+from bench.data import digest
 from bench.workload import Fixture, Job, Place, stored, workload
+
+CRASH_COMMITS = 1000
 
 
 @workload(Fixture.EMPTY, core=True, unit="MB")
@@ -15,7 +19,7 @@ def file_size(place: Place) -> Job:
     def run() -> float:
         place.engine.put_all(place.data.pairs)
         place.engine.close()
-        size = machine.disk_bytes(place.folder)
+        size = measures.disk_bytes(place.folder)
         place.engine.open(place.folder, sync=place.sync)
         return size / 1e6
 
@@ -41,3 +45,120 @@ def open_time(place: Place) -> Job:
         return sum(times) / len(times)
 
     return Job(run, answer=lambda: set(found), expected=lambda: {place.data.values[0]})
+
+
+@workload(Fixture.OWN, core=True)
+def open_after_crash(place: Place) -> Job:
+    """open after a process ended amid small commits without closing, and one get"""
+    engine = place.engine
+    pairs = place.data.other_pairs(place.turn)[:CRASH_COMMITS]
+    engine.close()
+    workers.commit_and_crash(engine.name, place.folder, pairs)
+    key, value = pairs[-1]
+    found: list[bytes | None] = []
+
+    def run() -> None:
+        engine.open(place.folder, sync=place.sync)
+        snapshot = engine.snapshot()()
+        found.append(snapshot.get(key))
+        engine.end(snapshot)
+
+    return Job(
+        run,
+        answer=lambda: (found[0], stored(place)),
+        expected=lambda: (value, place.data.digest(pairs)),
+    )
+
+
+@workload(Fixture.OWN)
+def first_touch(place: Place) -> Job:
+    """the first get of each of 2,000 random keys after open, the file in the page cache"""
+    engine = place.engine
+    keys = random.Random(place.turn).sample(place.data.keys, min(2000, len(place.data.keys)))
+    snapshots = []
+
+    def run() -> float:
+        engine.close()
+        engine.open(place.folder, sync=place.sync)
+        snapshot = engine.snapshot()()
+        snapshots.append(snapshot)
+        get = snapshot.get
+        started = time.perf_counter_ns()
+        for key in keys:
+            get(key)
+        return (time.perf_counter_ns() - started) / 1000 / len(keys)
+
+    return Job(
+        run,
+        answer=lambda: digest(snapshots[0].get(key) for key in keys),
+        expected=lambda: digest(place.data.found(keys)),
+        end=lambda: engine.end(snapshots[0]),
+    )
+
+
+@workload(Fixture.OWN, core=True, unit="MB")
+def disk_after_overwrites(place: Place) -> Job:
+    """most the files take in overwrites as many as keys, in commits of 10 (cowtree: compact() above twice the live)"""
+    engine, data = place.engine, place.data
+    rng = random.Random(place.turn)
+    keys = rng.choices(data.keys, k=len(data.keys))
+    values = [value for _, value in data.other_pairs(place.turn)]
+    overwrites = list(zip(keys, values, strict=True))
+
+    def run() -> dict[str, float]:
+        with measures.DiskWatch(place.folder) as watch:
+            for start in range(0, len(overwrites), 10):
+                engine.put_all(overwrites[start : start + 10])
+                engine.tidy()
+                if start % 1000 == 0:
+                    watch.look()
+        engine.close()
+        at_end = measures.disk_bytes(place.folder)
+        engine.open(place.folder, sync=place.sync)
+        return {"most": watch.most / 1e6, "after close": at_end / 1e6}
+
+    return Job(run, answer=lambda: stored(place), expected=lambda: place.data.digest(overwrites))
+
+
+def _device_bytes(place: Place, number: int) -> Job:
+    engine = place.engine
+    put = engine.put_one()
+    pairs = place.data.other_pairs(place.turn)[:number]
+
+    def run() -> float:
+        before = measures.written_bytes()
+        for key, value in pairs:
+            put(key, value)
+        engine.sync()
+        return (measures.written_bytes() - before) / len(pairs)
+
+    measures.written_bytes()  # told before anything is timed if it cannot be read
+    return Job(run, answer=lambda: stored(place), expected=lambda: place.data.digest(pairs))
+
+
+@workload(Fixture.OWN, core=True, sync=True, unit="B")
+def device_bytes(place: Place) -> Job:
+    """bytes written to the device per one-put durable commit, as the system counts them"""
+    return _device_bytes(place, 500)
+
+
+@workload(Fixture.OWN, unit="B")
+def device_bytes_nosync(place: Place) -> Job:
+    """bytes written to the device per one-put commit with sync=False, and one sync at the end"""
+    return _device_bytes(place, 5000)
+
+
+@workload(Fixture.OWN, unit="B")
+def device_bytes_overwrite(place: Place) -> Job:
+    """bytes written to the device per put, every key overwritten in one transaction, and one sync"""
+    engine = place.engine
+    pairs = place.data.other_pairs(place.turn)
+
+    def run() -> float:
+        before = measures.written_bytes()
+        engine.put_all(pairs)
+        engine.sync()
+        return (measures.written_bytes() - before) / len(pairs)
+
+    measures.written_bytes()
+    return Job(run, answer=lambda: stored(place), expected=lambda: place.data.digest(pairs))

@@ -1,15 +1,19 @@
-"""What LMDB has nothing for: the past, differences, one version for several processes."""
+"""The past: differences, commits by id, held snapshots, one version for several processes."""
 
 from __future__ import annotations
 
 import collections
 import multiprocessing
 import random
+import time
 from collections.abc import Iterable
+from typing import Any
 
 import cowtree
-from bench.engines import Cowtree, Feature
-from bench.workload import Fixture, Job, Place, workload
+from bench import measures
+from bench.data import digest
+from bench.engines import Cowtree, Engine, Feature
+from bench.workload import Fixture, Job, Place, stored, workload
 
 CHANGES = 1000
 WORKERS = 4
@@ -57,6 +61,82 @@ def snapshot_at(place: Place) -> Job:
         len(ids),
         answer=lambda: [db.snapshot(commit_id)[b"key"] for commit_id in ids],
         expected=lambda: [place.data.keys[commit_id - 1] for commit_id in ids],
+    )
+
+
+@workload(Fixture.OWN, needs=Feature.SNAPSHOTS)
+def diff_versions(place: Place) -> Job:
+    """the difference of two versions 1,000 changes apart (without diff: a full compare), per difference"""
+    engine = place.engine
+    before = engine.snapshot()()
+    pairs = place.data.other_pairs(place.turn)[:CHANGES]
+    engine.put_all(pairs)
+    after = engine.snapshot()()
+
+    def changed() -> list[tuple[bytes, bytes]]:
+        if Feature.HISTORY in engine.features:
+            return [(change.key, change.new) for change in after.diff(before)]
+        return _full_compare(engine, before, after)
+
+    def end() -> None:
+        engine.end(before)
+        engine.end(after)
+
+    return Job(lambda: consume(changed()), answer=changed, expected=lambda: sorted(pairs), end=end)
+
+
+@workload(Fixture.OWN, needs=Feature.SNAPSHOTS)
+def full_compare(place: Place) -> Job:
+    """the same difference by scanning both versions, per difference"""
+    engine = place.engine
+    before = engine.snapshot()()
+    pairs = place.data.other_pairs(place.turn)[:CHANGES]
+    engine.put_all(pairs)
+    after = engine.snapshot()()
+
+    def end() -> None:
+        engine.end(before)
+        engine.end(after)
+
+    return Job(
+        lambda: consume(_full_compare(engine, before, after)),
+        answer=lambda: _full_compare(engine, before, after),
+        expected=lambda: sorted(pairs),
+        end=end,
+    )
+
+
+def _full_compare(engine: Engine, before: Any, after: Any) -> list[tuple[bytes, bytes]]:
+    """What is other in `after`; both have the same keys."""
+    both = zip(engine.scan(before), engine.scan(after), strict=True)
+    return [new for old, new in both if old != new]
+
+
+@workload(Fixture.OWN, needs=Feature.SNAPSHOTS)
+def held_snapshot(place: Place) -> Job:
+    """overwrite every key in commits of 100 while a snapshot is held, per put; beside it what the files take then"""
+    engine, data = place.engine, place.data
+    snapshot = engine.snapshot()()
+    held = stored(place)
+    pairs = data.other_pairs(place.turn)
+
+    def run() -> dict[str, float]:
+        started = time.perf_counter_ns()
+        for start in range(0, len(pairs), 100):
+            engine.put_all(pairs[start : start + 100])
+        elapsed = time.perf_counter_ns() - started
+        size = measures.disk_bytes(place.folder)
+        return {"": elapsed / 1000 / len(pairs), "disk (MB)": size / 1e6}
+
+    def answer() -> tuple[bool, bytes]:
+        found = digest(part for item in engine.scan(snapshot) for part in item)
+        return found == held, stored(place)
+
+    return Job(
+        run,
+        answer=answer,
+        expected=lambda: (True, data.digest(pairs)),
+        end=lambda: engine.end(snapshot),
     )
 
 
