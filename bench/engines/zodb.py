@@ -35,7 +35,7 @@ class Zodb:
         # A file storage syncs at each commit, where there is a call for it: it looks at this name.
         self._storage.fsync = self._fsync if sync else None
         storage = self._storage.FileStorage(os.path.join(folder, "bench.fs"))
-        self.db = self._database.DB(storage, cache_size=self._cache_size)
+        self.db = self._database.DB(storage, cache_size=self._cache_size, large_record_size=1 << 40)
         self._writer, self._reader = _Connection(self), _Connection(self)
         root = self._writer.root
         for name in ("entries", *(f"tree-{number}" for number in range(trees))):
