@@ -6,7 +6,13 @@ import argparse
 import importlib
 import sys
 
-COMMANDS: dict[str, str] = {}
+COMMANDS = {
+    "compare": "compare",
+    "plot": "plot",
+    "scaling": "scaling",
+    "instructions": "instructions",
+    "long": "long_run",
+}
 """What follows `python -m bench`, each a module with `add_arguments` and `main`; without one, `run`."""
 
 
