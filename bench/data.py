@@ -15,19 +15,23 @@ KEY_SIZE = 16
 VALUE_SIZE = 100
 PATH_WORDS = 64
 SITES = 200
+FEW = 16
+MEAN_SIZE_MAX = 1024
+"""Bytes of values for each key that is asked for."""
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """What kind of data. `bytes_max`: fewer keys than asked where the values would be more than that."""
+    """What kind of data. `bytes_max`: fewer keys than asked where the values would be more than that in all."""
 
     key_shape: str = "random"
     value_size: int = VALUE_SIZE
     bytes_max: int = 1 << 40
 
     def count(self, asked: int) -> int:
-        """How many keys there are when so many are asked for."""
-        return max(1, min(asked, self.bytes_max // self.value_size))
+        """How many keys there are when so many are asked for: fewer of large values, but some."""
+        bytes_max = min(self.bytes_max, asked * MEAN_SIZE_MAX)
+        return min(asked, max(FEW, bytes_max // self.value_size))
 
 
 RANDOM = Recipe()

@@ -7,7 +7,7 @@ import sys
 
 from bench import workloads as workloads  # registers them
 from bench.data import Data
-from bench.engines import ENGINES
+from bench.engines import ENGINES, Lmdb
 from bench.workload import WORKLOADS, Fixture, Place
 
 
@@ -17,6 +17,8 @@ def main() -> None:
     workload = WORKLOADS[name]
     data = Data.make(int(keys), workload.recipe)
     engine = ENGINES[engine_name]()
+    if isinstance(engine, Lmdb):
+        engine.map_size = 1 << 30  # valgrind has no room for the usual one
     here = os.path.join(folder, engine_name)
     os.mkdir(here)
     if workload.fixture is not Fixture.EMPTY:

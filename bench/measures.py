@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import gc
 import mmap
 import os
 import sys
@@ -47,12 +48,16 @@ def disk_bytes(folder: str) -> int:
 
 
 class DiskWatch:
-    """Looks at a folder every few milliseconds during `with`; `most` is the largest size seen."""
+    """Looks at a folder every few milliseconds during `with`; `most` is the largest size seen.
+
+    The collector is on meanwhile, as it is for users: what it has yet to free may hold a file.
+    """
 
     def __init__(self, folder: str, *, interval_seconds: float = 0.01) -> None:
         self.most = 0
         self._folder = folder
         self._interval_seconds = interval_seconds
+        self._collected = True
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
 
@@ -61,6 +66,8 @@ class DiskWatch:
         self.most = max(self.most, disk_bytes(self._folder))
 
     def __enter__(self) -> DiskWatch:
+        self._collected = gc.isenabled()
+        gc.enable()
         self._thread.start()
         return self
 
@@ -68,6 +75,8 @@ class DiskWatch:
         self._ended.set()
         self._thread.join()
         self.look()
+        if not self._collected:
+            gc.disable()
 
     def _watch(self) -> None:
         while not self._ended.wait(self._interval_seconds):

@@ -70,6 +70,7 @@ def plot_ratios(path: str, results: dict[str, dict[str, Any]], *, title: str) ->
             ),
             error_kw={"ecolor": FAINT, "elinewidth": 1},
         )
+        axes.set_ylim(-0.6, len(names) - 0.4)
         axes.axvline(1, color=INK, linewidth=1)
         axes.set_xscale("log")
         _plain_ticks(axes, min(r["min"] for r in ratios), max(r["max"] for r in ratios))
@@ -100,9 +101,10 @@ def plot_curves(
             axes.plot(list(points), list(points.values()), marker="o", color=color, label=name)
         if log:
             axes.set_xscale("log")
-        else:
-            axes.set_xticks(sorted({point for points in curves.values() for point in points}))
-        axes.set_ylim(bottom=0)
+        at = sorted({point for points in curves.values() for point in points})
+        axes.set_xticks(at, [f"{point:,.0f}" for point in at])
+        axes.minorticks_off()
+        axes.set_ylim(0, 1.15 * max(max(points.values()) for points in curves.values()))
         axes.set_xlabel(across)
         axes.set_ylabel(up)
         axes.set_title(title, loc="left")

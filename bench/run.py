@@ -38,6 +38,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--repeat", type=options.positive, help="turns: default 5, or 3 with --quick"
     )
+    parser.add_argument(
+        "--no-warm-up", action="store_true", help="count the first turn over a loaded database too"
+    )
     options.add_folder(parser)
     parser.add_argument("--json", metavar="OUT", help="write the results there too")
     parser.add_argument("--quick", action="store_true", help="the core set within two minutes")
@@ -51,6 +54,7 @@ def main(arguments: argparse.Namespace) -> int:
         return 0
     keys: int = arguments.keys or (100_000 if arguments.quick else 1_000_000)
     repeat: int = arguments.repeat or (3 if arguments.quick else 5)
+    warm_up = not arguments.no_warm_up
     engines = options.chosen_engines(arguments)
     folder = machine.choose_folder(arguments.dir)
     settings: dict[str, object] = {
@@ -58,11 +62,12 @@ def main(arguments: argparse.Namespace) -> int:
         "key_size": KEY_SIZE,
         "value_size": VALUE_SIZE,
         "repeat": repeat,
+        "warm_up": warm_up,
     }
     document = options.document(engines, folder, settings)
     chosen = _chosen(arguments.workload, arguments.set)
     _print_setting(document, keys, repeat, durable=any(each.sync for each in chosen))
-    with Runner(engines, keys, repeat=repeat, folder=folder) as runner:
+    with Runner(engines, keys, repeat=repeat, folder=folder, warm_up=warm_up) as runner:
         results, status = run_workloads(runner, chosen, engines)
     if arguments.json:
         options.write_json(arguments.json, {**document, "results": results})

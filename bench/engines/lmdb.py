@@ -18,7 +18,6 @@ class Lmdb:
     name = "lmdb"
     features = frozenset({Feature.SNAPSHOTS, Feature.TREES, Feature.THREADS, Feature.PROCESSES})
     _options: ClassVar[dict[str, object]] = {
-        "map_size": 64 << 30,
         "max_dbs": 8,  # more where a workload opens more trees
         "writemap": False,
         "readahead": True,
@@ -28,12 +27,15 @@ class Lmdb:
     def __init__(self) -> None:
         self._module: Any = importlib.import_module("lmdb")
         self.env: Any = None
+        self.map_size = 64 << 30  # room for all that a workload writes
         self._trees: list[Any] = []
 
     def open(self, folder: str, *, sync: bool, trees: int = 0) -> None:
         options = {**self._options, "max_dbs": trees} if trees else self._options
         path = os.path.join(folder, "lmdb")
-        self.env = self._module.open(path, sync=sync, metasync=sync, **options)
+        self.env = self._module.open(
+            path, map_size=self.map_size, sync=sync, metasync=sync, **options
+        )
         self._trees = [self.env.open_db(b"tree-%d" % number) for number in range(trees)]
 
     def close(self) -> None:
@@ -133,4 +135,9 @@ class Lmdb:
         return f"{self._module.__version__} (LMDB {library})"
 
     def settings(self) -> dict[str, object]:
-        return {**self._options, "sync": "as the workload", "metasync": "as the workload"}
+        return {
+            "map_size": self.map_size,
+            **self._options,
+            "sync": "as the workload",
+            "metasync": "as the workload",
+        }
