@@ -15,6 +15,7 @@ __all__ = [
     "DiskWatch",
     "UnavailableError",
     "anonymous_bytes",
+    "device_bytes",
     "disk_bytes",
     "drop_cached",
     "written_bytes",
@@ -86,12 +87,24 @@ class DiskWatch:
 def written_bytes() -> int:
     """What this process had the system write to block devices.
 
-    The kernel counts a page when it becomes dirty, so also those that it has not written yet.
+    The kernel counts memory when it becomes dirty, written yet or not, and by whole folios: where these are larger than
+    a page, that is more than what reaches the device.
     """
     told = status_line("/proc/self/io", "write_bytes")
     if not told:
         raise UnavailableError("the system does not tell what a process writes (/proc/self/io)")
     return int(told)
+
+
+def device_bytes(folder: str) -> int | None:
+    """What was written to the device of a folder since the machine started, by anybody; None if it does not tell."""
+    device = os.stat(folder).st_dev
+    path = f"/sys/dev/block/{os.major(device)}:{os.minor(device)}/stat"
+    try:
+        with open(path, encoding="ascii") as file:
+            return int(file.read().split()[6]) * 512  # sectors, whatever the device's own are
+    except (OSError, IndexError, ValueError):
+        return None
 
 
 def anonymous_bytes(process_id: int) -> int:
