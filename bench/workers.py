@@ -59,18 +59,20 @@ class Worker:
         return status
 
 
-def commit_and_crash(engine: str, folder: str, pairs: list[tuple[bytes, bytes]]) -> None:
-    """Another process puts each pair in a commit of its own with sync=False and ends without closing."""
-    status = Worker(_commit_and_crash, engine, folder, pairs).end()
+def commit_and_crash(
+    engine: str, folder: str, pairs: list[tuple[bytes, bytes]], *, sync: bool
+) -> None:
+    """Another process puts each pair in a commit of its own and ends without closing."""
+    status = Worker(_commit_and_crash, engine, folder, pairs, sync).end()
     if status != CRASHED:
         raise RuntimeError(f"{engine}: the process that was to crash ended with status {status}")
 
 
 def _commit_and_crash(
-    _: Connection, engine_name: str, folder: str, pairs: list[tuple[bytes, bytes]]
+    _: Connection, engine_name: str, folder: str, pairs: list[tuple[bytes, bytes]], sync: bool
 ) -> None:
     engine = ENGINES[engine_name]()
-    engine.open(folder, sync=False)
+    engine.open(folder, sync=sync)
     put = engine.put_one()
     for key, value in pairs:
         put(key, value)

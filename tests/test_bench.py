@@ -111,7 +111,7 @@ def test_the_core_set_has_the_rows_of_the_targets() -> None:
         *("count", "rank", "nth", "load_sorted", "load_sorted_bulk", "random_put"),
         *("random_overwrite", "commit_nosync", "commit_durable", "commit_durable_8_threads"),
         *("commit_latency", "file_size", "disk_after_overwrites", "device_bytes", "peak_memory"),
-        *("open_time", "open_after_crash"),
+        *("open_time", "open_after_crash", "open_after_crash_nosync"),
     }
 
 

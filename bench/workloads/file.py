@@ -50,13 +50,23 @@ def open_time(place: Place) -> Job:
     return Job(run, answer=lambda: set(found), expected=lambda: {place.data.values[0]})
 
 
-@workload(Fixture.OWN, core=True)
+@workload(Fixture.OWN, core=True, sync=True)
 def open_after_crash(place: Place) -> Job:
-    """open after a process ended amid small commits without closing, and one get"""
+    """open after a process ended without closing after 1,000 durable commits of one put, and one get"""
+    return _open_after_crash(place)
+
+
+@workload(Fixture.OWN, core=True)
+def open_after_crash_nosync(place: Place) -> Job:
+    """likewise after 1,000 commits with sync=False, of which the system kept all"""
+    return _open_after_crash(place)
+
+
+def _open_after_crash(place: Place) -> Job:
     engine = place.engine
     pairs = place.data.other_pairs(place.turn)[:CRASH_COMMITS]
     engine.close()
-    workers.commit_and_crash(engine.name, place.folder, pairs)
+    workers.commit_and_crash(engine.name, place.folder, pairs, sync=place.sync)
     key, value = pairs[-1]
     found: list[bytes | None] = []
 
@@ -79,7 +89,7 @@ for _name, _prepare, _what in (
         open_time,
         "open_time with values of 1 KiB: a database of 1 GB for 1,000,000 keys",
     ),
-    ("open_after_crash_1KiB", open_after_crash, "open_after_crash likewise"),
+    ("open_after_crash_1KiB", open_after_crash_nosync, "open_after_crash_nosync likewise"),
 ):
     register(_name, _what, _prepare, Fixture.OWN, recipe=GIGABYTE)
 

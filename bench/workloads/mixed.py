@@ -32,17 +32,26 @@ def _threads_get(place: Place, count: int) -> Job:
 
         return read
 
-    def answer() -> bytes:
-        snapshot = engine.snapshot()()
-        found = digest(snapshot.get(key) for key in keys)
-        engine.end(snapshot)
-        return found
+    found: dict[int, bytes] = {}
+
+    def checker(number: int) -> Callable[[], None]:
+        def check() -> None:
+            snapshot = engine.snapshot()()
+            found[number] = digest(snapshot.get(key) for key in parts[number])
+            engine.end(snapshot)
+
+        return check
+
+    def answer() -> list[bytes]:
+        """What the threads find when they read once more and keep it."""
+        Threads([checker(number) for number in range(count)]).run()
+        return [found[number] for number in range(count)]
 
     return Job(
         Threads([reader(part) for part in parts]).run,
         len(keys),
         answer=answer,
-        expected=lambda: digest(place.data.found(keys)),
+        expected=lambda: [digest(place.data.found(part)) for part in parts],
     )
 
 
