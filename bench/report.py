@@ -75,6 +75,7 @@ def numbers(figures: list[float]) -> dict[str, object]:
     """One figure for each turn, and what is told of them."""
     return {
         "median": statistics.median(figures),
+        "mean": statistics.fmean(figures),
         "min": min(figures),
         "max": max(figures),
         "turns": figures,
