@@ -30,6 +30,10 @@ $(VENV)/dev-tools: $(VENV)/test-tools
 	$(BIN)/python -m pip install --quiet "cowtree[dev]"
 	touch $@
 
+# Only the folder bench is put on the path.
+BENCH_PATH = mkdir -p $(VENV)/path && ln -sfn "$(CURDIR)/bench" $(VENV)/path/bench
+BENCH = $(BENCH_PATH) && PYTHONPATH=$(VENV)/path $(BIN)/python -m bench
+
 demo: $(VENV)/bench-tools
 	$(BIN)/python -m cowtree demo
 
@@ -47,11 +51,9 @@ lint: $(VENV)/dev-tools
 types: $(VENV)/dev-tools
 	$(BIN)/python -m mypy --strict -p cowtree
 	$(BIN)/python -m mypy --strict tests/type_checks docs/examples
+	$(BENCH_PATH) && MYPYPATH=$(VENV)/path $(BIN)/python -m mypy --strict -p bench
 	$(BIN)/python -m pyright --pythonpath $(BIN)/python cowtree tests/type_checks docs/examples
 	$(BIN)/python -m mypy.stubtest --mypy-config-file pyproject.toml --ignore-disjoint-bases --ignore-unused-allowlist --concise --allowlist tests/stubtest-allowlist.txt cowtree
-
-# Only the folder bench is put on the path.
-BENCH = mkdir -p $(VENV)/path && ln -sfn "$(CURDIR)/bench" $(VENV)/path/bench && PYTHONPATH=$(VENV)/path $(BIN)/python -m bench
 
 bench: $(VENV)/bench-tools
 	$(BENCH) $(BENCH_ARGUMENTS)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import platform
+import sys
 import tempfile
 
-__all__ = ["VOLATILE", "choose_folder", "describe", "file_system"]
+__all__ = ["VOLATILE", "choose_folder", "describe", "file_system", "status_line"]
 
 VOLATILE = {"tmpfs", "ramfs"}
 """File systems in memory: there a durable commit costs nothing."""
@@ -15,13 +16,14 @@ VOLATILE = {"tmpfs", "ramfs"}
 def describe(folder: str) -> dict[str, object]:
     """Processor, memory, system, Python; and the file system of the folder, not its path."""
     return {
-        "processor": _line_of("/proc/cpuinfo", "model name") or platform.processor(),
+        "processor": status_line("/proc/cpuinfo", "model name") or platform.processor(),
         "architecture": platform.machine(),
         "cores": os.cpu_count(),
-        "memory": _line_of("/proc/meminfo", "MemTotal"),
+        "memory": status_line("/proc/meminfo", "MemTotal"),
         "system": f"{platform.system()} {platform.release()}",
         "file_system": file_system(folder),
         "python": f"{platform.python_implementation()} {platform.python_version()}",
+        "interpreter_lock": getattr(sys, "_is_gil_enabled", lambda: True)(),
     }
 
 
@@ -57,7 +59,8 @@ def file_system(path: str) -> str:
     return kind
 
 
-def _line_of(path: str, name: str) -> str:
+def status_line(path: str, name: str) -> str:
+    """What follows the name and a colon in a file of the system; empty where it does not tell."""
     try:
         with open(path, encoding="utf-8") as file:
             for line in file:

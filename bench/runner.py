@@ -10,9 +10,10 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from bench.data import RANDOM, Data, Recipe
 from bench.engines import Engine
 from bench.report import Result
-from bench.workloads import Data, Fixture, Job, Place, Workload
+from bench.workload import Fixture, Job, Place, Workload
 
 __all__ = ["Runner", "WrongAnswerError"]
 
@@ -22,14 +23,18 @@ class WrongAnswerError(Exception):
 
 
 class Runner:
-    """Runs workloads over one set of data. Its databases are removed at the end of `with`."""
+    """Runs workloads over data of `keys` keys. Its databases are removed at the end of `with`."""
 
-    def __init__(self, engines: list[Engine], data: Data, *, repeat: int, folder: str) -> None:
+    def __init__(
+        self, engines: list[Engine], keys: int, *, repeat: int, folder: str, warm_up: bool = True
+    ) -> None:
         self._engines = engines
-        self._data = data
+        self._keys = keys
         self._repeat = repeat
+        self._first_turn = -1 if warm_up else 0
         self._root = tempfile.mkdtemp(prefix="cowtree-bench-", dir=folder)
-        self._shared: dict[str, str] | None = None
+        self._data: dict[Recipe, Data] = {}
+        self._shared: dict[Recipe, dict[str, str]] = {}
 
     def __enter__(self) -> Runner:
         return self
@@ -40,19 +45,30 @@ class Runner:
     def run(self, workload: Workload) -> Result:
         """`repeat` turns; over a loaded database after one more to warm up.
 
-        Raises WrongAnswerError.
+        Raises WrongAnswerError, and UnavailableError where the machine lacks what the workload needs.
         """
-        engines = [engine for engine in self._engines if engine.counts or not workload.counts]
+        engines = [engine for engine in self._engines if workload.needs <= engine.features]
         result = Result(workload, {engine.name: [] for engine in engines})
+        self._make_data(workload.recipe)
         if workload.fixture is Fixture.EMPTY:
             for turn in range(self._repeat):
-                with self._open(engines, self._folders(), workload.sync) as places:
+                with self._open(engines, self._folders(), workload) as places:
                     self._turn(workload, engines, places, result, turn, verify=turn == 0)
             return result
+        first = self._first_turn
         with self._loaded(engines, workload) as places:
-            for turn in range(-1, self._repeat):
-                self._turn(workload, engines, places, result, turn, verify=turn < 0)
+            for turn in range(first, self._repeat):
+                self._turn(workload, engines, places, result, turn, verify=turn == first)
         return result
+
+    def _make_data(self, recipe: Recipe) -> None:
+        """The usual data stay; of other kinds only the last, and of their databases."""
+        for other in [each for each in self._data if each not in (RANDOM, recipe)]:
+            del self._data[other]
+            for folder in self._shared.pop(other, {}).values():
+                shutil.rmtree(folder, ignore_errors=True)
+        if recipe not in self._data:
+            self._data[recipe] = Data.make(self._keys, recipe)
 
     def _turn(
         self,
@@ -65,11 +81,12 @@ class Runner:
         verify: bool,
     ) -> None:
         answers: dict[str, object] = {}
+        data = self._data[workload.recipe]
         for engine in engines:
-            place = Place(engine, folders[engine.name], workload.sync, self._data, turn + 1)
+            place = Place(engine, folders[engine.name], workload.sync, data, turn + 1)
             job = workload.prepare(place)
             try:
-                figure = _measure(job)
+                figures = _measure(job)
                 if verify:
                     answers[engine.name] = job.answer()
                     if job.expected is not None:
@@ -77,7 +94,7 @@ class Runner:
             finally:
                 job.end()
             if turn >= 0:
-                result.figures[engine.name].append(figure)
+                result.add(engine.name, figures)
         names = list(answers)
         for name in names[1:]:
             if answers[name] != answers[names[0]]:
@@ -86,30 +103,39 @@ class Runner:
     @contextmanager
     def _loaded(self, engines: list[Engine], workload: Workload) -> Iterator[dict[str, str]]:
         """Engines open over a loaded database, all of it on the disk."""
-        shared = workload.fixture is Fixture.SHARED
-        if shared and self._shared is not None:
-            with self._open(engines, self._shared, workload.sync, keep=True) as folders:
+        shared = workload.fixture is Fixture.SHARED and not workload.trees
+        if shared and workload.recipe in self._shared:
+            with self._open(engines, self._shared[workload.recipe], workload, keep=True) as folders:
                 yield folders
             return
         everybody = self._engines if shared else engines
         folders = self._folders()
-        with self._open(everybody, folders, False, keep=True):
-            for engine in everybody:
-                engine.put_all(self._data.pairs)
+        pairs = self._data[workload.recipe].pairs
+        for engine in everybody:
+            engine.open(folders[engine.name], sync=False)
+            try:
+                engine.put_all(pairs)
                 engine.sync()
+            finally:
+                engine.close()
         if shared:
-            self._shared = folders
-        with self._open(engines, folders, workload.sync, keep=shared):
+            self._shared[workload.recipe] = folders
+        with self._open(engines, folders, workload, keep=shared):
             yield folders
 
     @contextmanager
     def _open(
-        self, engines: list[Engine], folders: dict[str, str], sync: bool, *, keep: bool = False
+        self,
+        engines: list[Engine],
+        folders: dict[str, str],
+        workload: Workload,
+        *,
+        keep: bool = False,
     ) -> Iterator[dict[str, str]]:
         opened: list[Engine] = []
         try:
             for engine in engines:
-                engine.open(folders[engine.name], sync=sync)
+                engine.open(folders[engine.name], sync=workload.sync, trees=workload.trees)
                 opened.append(engine)
             yield folders
         finally:
@@ -128,14 +154,17 @@ class Runner:
         return folders
 
 
-def _measure(job: Job) -> float:
-    """Microseconds per operation, or what the job itself measured."""
+def _measure(job: Job) -> dict[str, float]:
+    """Microseconds per operation, or what the job itself measured; the figure has no name."""
     gc.collect()
     with _no_collector():
         started = time.perf_counter_ns()
         own = job.run()
         elapsed = time.perf_counter_ns() - started
-    return elapsed / 1000 / job.operations if own is None else own
+    if isinstance(own, dict):
+        (_, figure), *beside = own.items()
+        return {"": figure, **dict(beside)}
+    return {"": elapsed / 1000 / job.operations if own is None else own}
 
 
 @contextmanager
