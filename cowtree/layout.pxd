@@ -23,16 +23,19 @@ cdef extern from *:
     #define COWTREE_LE32(x) __builtin_bswap32(x)
     #define COWTREE_LE64(x) __builtin_bswap64(x)
     #define COWTREE_BE32(x) (x)
+    #define COWTREE_BE64(x) (x)
     #else
     #define COWTREE_LE16(x) (x)
     #define COWTREE_LE32(x) (x)
     #define COWTREE_LE64(x) (x)
     #define COWTREE_BE32(x) __builtin_bswap32(x)
+    #define COWTREE_BE64(x) __builtin_bswap64(x)
     #endif
     static inline uint16_t cowtree_load16(const uint8_t *p) { uint16_t v; memcpy(&v, p, 2); return COWTREE_LE16(v); }
     static inline uint32_t cowtree_load32(const uint8_t *p) { uint32_t v; memcpy(&v, p, 4); return COWTREE_LE32(v); }
     static inline uint64_t cowtree_load64(const uint8_t *p) { uint64_t v; memcpy(&v, p, 8); return COWTREE_LE64(v); }
     static inline uint32_t cowtree_load32_be(const uint8_t *p) { uint32_t v; memcpy(&v, p, 4); return COWTREE_BE32(v); }
+    static inline uint64_t cowtree_load64_be(const uint8_t *p) { uint64_t v; memcpy(&v, p, 8); return COWTREE_BE64(v); }
     static inline void cowtree_store16(uint8_t *p, uint16_t v) { v = COWTREE_LE16(v); memcpy(p, &v, 2); }
     static inline void cowtree_store32(uint8_t *p, uint32_t v) { v = COWTREE_LE32(v); memcpy(p, &v, 4); }
     static inline void cowtree_store64(uint8_t *p, uint64_t v) { v = COWTREE_LE64(v); memcpy(p, &v, 8); }
@@ -43,6 +46,7 @@ cdef extern from *:
     uint32_t load32 "cowtree_load32"(const uint8_t* p) noexcept nogil
     uint64_t load64 "cowtree_load64"(const uint8_t* p) noexcept nogil
     uint32_t load32_be "cowtree_load32_be"(const uint8_t* p) noexcept nogil
+    uint64_t load64_be "cowtree_load64_be"(const uint8_t* p) noexcept nogil
     void store16 "cowtree_store16"(uint8_t* p, uint16_t v) noexcept nogil
     void store32 "cowtree_store32"(uint8_t* p, uint32_t v) noexcept nogil
     void store64 "cowtree_store64"(uint8_t* p, uint64_t v) noexcept nogil

@@ -4,13 +4,12 @@ As in `leaf`, read accessors clamp, editors trust.
 """
 
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
-from libc.string cimport memcmp
 
 from cowtree.layout cimport (
     BRANCH_SLOT_SIZE, PAGE_COUNT, PAGE_PREFIX, SEPARATOR_HEADER, TREE_HEADER_SIZE, TREE_HEAP, load16, load32, load64,
     store64,
 )
-from cowtree.pages.keys cimport compare_keys, head_of
+from cowtree.pages.keys cimport compare_keys, compare_prefix, head_of
 from cowtree.pages.leaf cimport DAMAGED
 
 cdef struct Separator:
@@ -70,8 +69,8 @@ cdef inline int branch_find(
         return DAMAGED
     heads = page + TREE_HEADER_SIZE + 24 * count
     if prefix:
-        order = memcmp(key, page + size - prefix, key_size if key_size < prefix else prefix)
-        if order < 0 or (order == 0 and key_size < prefix):
+        order = compare_prefix(key, key_size, page + size - prefix, prefix)
+        if order < 0:
             slot[0] = 0
             return 0
         if order > 0:

@@ -5,12 +5,11 @@ says DAMAGED rather than step outside. Editors work on private, validated memory
 """
 
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
-from libc.string cimport memcmp
 
 from cowtree.layout cimport (
     LEAF_ENTRY_HEADER, LEAF_SLOT_SIZE, PAGE_COUNT, PAGE_PREFIX, TREE_HEADER_SIZE, TREE_HEAP, load16, load32,
 )
-from cowtree.pages.keys cimport compare_keys, head_of
+from cowtree.pages.keys cimport compare_keys, compare_prefix, head_of
 
 cdef enum:
     DAMAGED = -1
@@ -68,8 +67,8 @@ cdef inline int leaf_find(
     if TREE_HEADER_SIZE + LEAF_SLOT_SIZE * count + prefix > size:
         return DAMAGED
     if prefix:
-        order = memcmp(key, page + size - prefix, key_size if key_size < prefix else prefix)
-        if order < 0 or (order == 0 and key_size < prefix):
+        order = compare_prefix(key, key_size, page + size - prefix, prefix)
+        if order < 0:
             slot[0] = 0
             return ABSENT
         if order > 0:
