@@ -228,7 +228,8 @@ def _hop(
     while published_end is None or records[-1].end_page < published_end:
         number = records[-1].end_page
         try:
-            record = reader.read_commit(number, ahead)
+            # Few records are the rule; where they are many, whole windows.
+            record = reader.read_commit(number, ahead if len(records) < 8 else 4 * ahead)
         except CorruptionError as error:
             return records, error, bool(reader.first_word(number))
         reason = record_follows(records[-1], record)
@@ -275,6 +276,7 @@ def _verify(
     budget = PROVEN_BYTES_MAX
     pages = page_file.page_count()
     reader.forget()
+    reader.expect(records[-1].end_page)
     for index, record in enumerate(records[1:], start=1):
         is_proven = record.sequence <= proven
         size = record.page_count * page_file.page_size

@@ -13,6 +13,7 @@ cdef class RangeReader:
     cdef uint64_t window_page        # first page in the window
     cdef uint64_t window_pages       # whole pages in it
     cdef uint64_t window_capacity
+    cdef uint64_t expected_end       # pages below it will be asked for in order
 
     # The page, inside the window (valid until the next call); NULL: beyond the end of the file. `ahead`: pages worth
     # reading with it.

@@ -43,6 +43,8 @@ cdef class RangeReader:
         if not self.window_page <= number < self.window_page + self.window_pages:
             if number >> 48:                             # beyond any file; keeps the offset within 63 bits
                 return NULL
+            if number < self.expected_end:
+                ahead = max(ahead, self.expected_end - number)
             pages = min(max(ahead, 1), self.window_capacity)
             self.window_pages = 0
             if self.from_medium:
@@ -72,6 +74,13 @@ cdef class RangeReader:
     def forget(self):
         """Drop the window: the file may have changed."""
         self.window_pages = 0
+
+    def expect(self, uint64_t end):
+        """Pages up to `end` will be asked for in order: read whole windows of them.
+
+        A record at a time is a read from the medium for each commit, and so most of the time of a recovery.
+        """
+        self.expected_end = end
 
     def range_problem(self, CommitRecord record not None, *, bint presynced=False):
         """Why the record's range does not verify, as CorruptionError; None: it does (FORMAT §3.2). Raises OSError.
