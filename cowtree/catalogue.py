@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import math
-import re
 import struct
 from datetime import timedelta
-from typing import NamedTuple
 
 from cowtree.errors import CorruptionError, KeyTooLargeError
 
@@ -31,25 +29,29 @@ __all__ = [
 
 TREE, TAG, SETTING = b"\x01", b"\x02", b"\x03"
 
-_TAG_NAME = re.compile(r"[A-Za-z_][\w./:-]*")
 _TAG_RECORD = struct.Struct("<B7xQQQQ")
 _VERSION = 1
 
 
-class Tag(NamedTuple):
+class Tag:
     """What a tag points at. `time_ns`: when that commit was made."""
 
-    commit_id: int
-    nonce: int
-    page: int
-    time_ns: int
+    __slots__ = ("commit_id", "nonce", "page", "time_ns")
+
+    def __init__(self, commit_id: int, nonce: int, page: int, time_ns: int) -> None:
+        self.commit_id = commit_id
+        self.nonce = nonce
+        self.page = page
+        self.time_ns = time_ns
 
 
 def check_tag_name(name: object) -> None:
     """TypeError or ValueError unless `name` can name a tag."""
     if not isinstance(name, str):
         raise TypeError(f"a tag's name is a str, not {type(name).__name__}")
-    if not _TAG_NAME.fullmatch(name):
+    import re
+
+    if not re.fullmatch(r"[A-Za-z_][\w./:-]*", name):
         raise ValueError(
             f"not a tag's name: {name!r} (a letter or _, then letters, digits, _ . / : -)"
         )
@@ -67,7 +69,7 @@ def tag_key(name: str, key_size_max: int) -> bytes:
 
 def pack_tag(tag: Tag) -> bytes:
     """The catalogue's value of a tag."""
-    return _TAG_RECORD.pack(_VERSION, *tag)
+    return _TAG_RECORD.pack(_VERSION, tag.commit_id, tag.nonce, tag.page, tag.time_ns)
 
 
 def unpack_tag(record: bytes, path: str | None = None) -> Tag:

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Final, final
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final, final
+else:
+
+    def final(decorated):
+        return decorated
+
 
 __all__ = ["ALL", "DEFAULT", "VALUE_SIZE_MAX", "Default", "as_bytes"]
 

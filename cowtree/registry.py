@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import os
 import threading
-from typing import TYPE_CHECKING
 
 from cowtree.engine import Engine
 from cowtree.errors import FormatError
@@ -15,6 +14,7 @@ from cowtree.storage.devices import open_device
 from cowtree.storage.file_lock import FileLock, file_system_kind
 from cowtree.storage.page_file import PageFile, anonymous_descriptor
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from cowtree.storage.file_system import FileSystem
 

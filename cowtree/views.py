@@ -7,13 +7,18 @@ from collections.abc import ItemsView as ItemsViewABC
 from collections.abc import Iterator
 from collections.abc import KeysView as KeysViewABC
 from collections.abc import ValuesView as ValuesViewABC
-from typing import Any, TypeVar
 
 __all__ = ["ItemsView", "KeysView", "ValuesView", "prefix_end"]
 
 
-K = TypeVar("K")
-V = TypeVar("V")
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, TypeVar
+
+    K = TypeVar("K")
+    V = TypeVar("V")
+else:
+    K = V = object
 
 _MISSING = object()
 _NO_SLOTS: tuple[str, ...] = ()

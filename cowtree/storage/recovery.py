@@ -9,8 +9,6 @@ from which the same comes out again. Nothing behind the tip is ever searched.
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from ..errors import CorruptionError, FormatError
 from .checkpoint import NO_BOOT_ID, VOLATILE, Checkpoint, boot_id, read_checkpoint, write_checkpoint
 from .commit_record import CommitRecord, record_follows
@@ -33,21 +31,45 @@ ROLLED_BACK_BYTES_MAX = 64 << 20
 HOP_BYTES = 64 << 10
 
 
-class Recovery(NamedTuple):
+class Recovery:
     """What `find_tip` found. Offsets and sizes in bytes, pages by number."""
 
     tip: CommitRecord
     proven_sequence: int  # records up to this one are known durable
     checkpoint: Checkpoint | None
     file_size: int
-    rolled_back: tuple[CommitRecord, ...] = ()  # intact commit pages whose records do not count
-    reasons: tuple[str, ...] = ()  # why, the first failure first
-    possible_loss: bool = False  # published commits may be gone: a gap has to follow
-    unfinished: bool = (
-        False  # remains of a commit, without an intact commit page, lie behind the tip
-    )
-    bytes_behind: int = 0  # between the tip's range and the end of the file
-    problems: tuple[str, ...] = ()  # odd but harmless
+    rolled_back: tuple[CommitRecord, ...]  # intact commit pages whose records do not count
+    reasons: tuple[str, ...]  # why, the first failure first
+    possible_loss: bool  # published commits may be gone: a gap has to follow
+    unfinished: bool  # remains of a commit, without an intact commit page, lie behind the tip
+    bytes_behind: int  # between the tip's range and the end of the file
+    problems: tuple[str, ...]  # odd but harmless
+
+    # By hand: dataclasses and named tuples are made slowly, at each import.
+    def __init__(
+        self,
+        tip: CommitRecord,
+        proven_sequence: int,
+        checkpoint: Checkpoint | None,
+        file_size: int,
+        *,
+        rolled_back: tuple[CommitRecord, ...] = (),
+        reasons: tuple[str, ...] = (),
+        possible_loss: bool = False,
+        unfinished: bool = False,
+        bytes_behind: int = 0,
+        problems: tuple[str, ...] = (),
+    ) -> None:
+        self.tip = tip
+        self.proven_sequence = proven_sequence
+        self.checkpoint = checkpoint
+        self.file_size = file_size
+        self.rolled_back = rolled_back
+        self.reasons = reasons
+        self.possible_loss = possible_loss
+        self.unfinished = unfinished
+        self.bytes_behind = bytes_behind
+        self.problems = problems
 
     @property
     def clean(self) -> bool:
