@@ -2,7 +2,7 @@
 
 Layers, each importing only those above it in this list:
 
-    errors, options, layout, checksum      what everything stands on
+    errors, options, layout, checksum, buffers   what everything stands on
     pages/                                 what a tree page's bytes mean
     storage/                               where pages live: file, mapping, append, sync, lock, recovery
     tree/                                  how pages form a B-tree: search, edit, cursor

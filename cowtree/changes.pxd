@@ -46,6 +46,15 @@ cdef class WriteTree(TreeSource):
     cdef uint64_t entries_before
 
 
+cdef struct Near:
+    uint8_t* last              # the leaf of the put before
+    uint8_t* leaf              # of the two puts before: then `path` leads to it, while the editor has this version
+    void* tree
+    uint64_t version
+    bint at_end                # it is the tree's last one
+    Path path
+
+
 cdef class Changes:
     cdef Engine engine
     cdef CommitState base
@@ -62,6 +71,7 @@ cdef class Changes:
     cdef bint administrative               # a tag or setting
     cdef bint restored                     # a tree of an older commit has taken a tree's place
     cdef bint default_loaded               # the default tree's codecs were looked up
+    cdef Near near
     cdef set own_tags                      # names of tags that will point at the commit being made
     cdef uint64_t write_memory
     cdef uint64_t commit_id                # being made
@@ -83,6 +93,8 @@ cdef class Changes:
     cdef WriteTree tree_named(self, str name)
     cdef int find(self, WriteTree tree, const uint8_t* key, uint32_t key_size, Path* path) except -1
     cdef object end_item(self, WriteTree tree, bint last)
+    cdef int find_to_store(self, WriteTree tree, const uint8_t* key, uint32_t key_size, Path* path) except -1
+    cdef int remember(self, WriteTree tree, const Path* path, uint64_t before) except -1
     cdef bytes value_of(self, WriteTree tree, Path* path)
     cdef bint put(self, WriteTree tree, object key, object value, bint overwrite, object expect) except -1
     cdef int store(self, WriteTree tree, Path* path, bint found, const uint8_t* key, uint32_t key_size,

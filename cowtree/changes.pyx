@@ -1,17 +1,18 @@
 # cython: language_level=3, autotestdict=False, auto_pickle=False, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False, nonecheck=True
 """Trees being edited: see `changes.pxd`."""
 
-from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
 
+from cowtree.buffers cimport Given, give_back, take_any_key, take_key, take_value
 from cowtree.layout cimport (
     ENTRY_INLINE, ENTRY_RUN, LEAF_ENTRY_HEADER, LEAF_SLOT_SIZE, RUN_HEADER_SIZE, RUN_REFERENCE_SIZE,
-    TREE_HEADER_SIZE, key_size_max, run_page_count, store32, store64,
+    TREE_HEADER_SIZE, run_page_count, store32, store64,
 )
-from cowtree.pages.leaf cimport ABSENT, FOUND, Entry, leaf_entry
+from cowtree.pages.leaf cimport ABSENT, FOUND, Entry, entry_count, leaf_entry, leaf_find
+from cowtree.reader cimport RankRequest, run_rank
 from cowtree.states cimport catalogue_key, tree_record_reference
 from cowtree.storage.nonce cimport random_nonce
 from cowtree.tree_codecs cimport TreeCodecs, record_codecs
@@ -26,17 +27,18 @@ from cowtree.tree.dirty_pages cimport DirtyRun, arena_bytes, arena_free_since, a
 from cowtree.tree.editor cimport Editor, editor_init, editor_release, release_epoch, retire, seal_epoch, view_tree
 from cowtree.tree.flush cimport spill_tree
 from cowtree.tree.rebalance cimport clear_tree, remove_entry, remove_range
-from cowtree.tree.search cimport Path, find_path, rank_of
-from cowtree.tree.update cimport store_entry
+from cowtree.tree.search cimport Path, find_path
+from cowtree.tree.update cimport at_edge, store_entry
 from cowtree.tree.view cimport DIRTY, PageView, TreeView, view_page, view_root
 
 from cowtree.catalogue import TREE
 from cowtree.tree_codecs import TREE_RECORD
-from cowtree.errors import KeyTooLargeError, TransactionError, ValueTooLargeError
-from cowtree.options import DEFAULT, VALUE_SIZE_MAX, as_bytes, wrong_type
+from cowtree.errors import TransactionError
+from cowtree.options import DEFAULT, as_bytes
 
 cdef uint64_t WRITE_AT_ONCE_BYTES = 1 << 20
-cdef uint64_t VALUE_MAX = VALUE_SIZE_MAX
+# What a put that splits nothing adds to the editor's version: one when the path is made editable, one when it is over.
+cdef uint64_t PLAIN_PUT = 2
 
 cdef struct FindRequest:
     const TreeView* view
@@ -214,6 +216,51 @@ cdef class Changes:
             raise_status(self.engine.path, request.at.number, status)
         return status
 
+    cdef int find_to_store(self, WriteTree tree, const uint8_t* key, uint32_t key_size, Path* path) except -1:
+        """`find`, but first where the puts before went: sorted input stays in a leaf for dozens of keys."""
+        cdef Near* near = &self.near
+        cdef Editor* editor = &self.work.editor
+        cdef uint32_t slot = 0, level, count
+        cdef int found
+        if near.leaf != NULL and near.tree == <void*>tree and near.version == editor.version:
+            found = leaf_find(near.leaf, editor.space.usable_size, key, key_size, &slot)
+            count = entry_count(near.leaf)
+            # Between two keys of the leaf, or behind the last key of the tree.
+            if found == FOUND or (found == ABSENT and slot and (slot < count or near.at_end)):
+                for level in range(1, tree.tree.level + 1):
+                    path.pages[level] = near.path.pages[level]
+                    path.slots[level] = near.path.slots[level]
+                path.pages[0] = near.path.pages[0]
+                path.slots[0] = slot
+                return found
+        path.pages[0] = 0                          # in an empty tree it is not set
+        return self.find(tree, key, key_size, path)
+
+    cdef int remember(self, WriteTree tree, const Path* path, uint64_t before) except -1:
+        """A put went where `path` points. When the one before went to the same leaf, the next one may come there too.
+
+        `before`: the editor's version then; a split adds more to it, and `path` is no longer right.
+        """
+        cdef Near* near = &self.near
+        cdef Editor* editor = &self.work.editor
+        cdef uint8_t* leaf = editor.last_leaf
+        cdef uint32_t level
+        if (
+            leaf == NULL or leaf != near.last or path.pages[0] != DIRTY | <uint64_t><size_t>leaf
+            or editor.version != before + PLAIN_PUT
+        ):
+            near.leaf = NULL
+        elif near.leaf != leaf or near.tree != <void*>tree or near.version != before:
+            near.leaf = leaf
+            near.tree = <void*>tree
+            near.at_end = at_edge(&tree.tree, path, True)
+            for level in range(tree.tree.level + 1):
+                near.path.pages[level] = path.pages[level]
+                near.path.slots[level] = path.slots[level]
+        near.last = leaf
+        near.version = editor.version
+        return 0
+
     cdef bytes value_of(self, WriteTree tree, Path* path):
         """The value that a found path points at."""
         cdef TreeView view
@@ -243,33 +290,33 @@ cdef class Changes:
 
     cdef bint put(self, WriteTree tree, object key, object value, bint overwrite, object expect) except -1:
         """`Tree.put`: True if it stored."""
-        cdef Py_buffer key_buffer, value_buffer
+        cdef Given name, stuff
         cdef Path path
         cdef int found
         cdef bint stored = False
-        get_key(key, &key_buffer, self.engine.file.page_size)
+        cdef uint64_t before
+        take_key(key, &name, self.engine.file.page_size)
         try:
-            get_value(value, &value_buffer)
+            take_value(value, &stuff)
         except BaseException:
-            PyBuffer_Release(&key_buffer)
+            give_back(&name)
             raise
         try:
             self.check()
             if expect is not DEFAULT and expect is not None:
                 expect = as_bytes(expect, "value")
-            found = self.find(tree, <const uint8_t*>key_buffer.buf, <uint32_t>key_buffer.len, &path)
+            found = self.find_to_store(tree, name.data, <uint32_t>name.size, &path)
             if found == FOUND and not overwrite:
                 return False
             if expect is not DEFAULT and not self.matches(tree, found, &path, expect):
                 return False
-            self.store(
-                tree, &path, found == FOUND, <const uint8_t*>key_buffer.buf, <uint32_t>key_buffer.len,
-                <const uint8_t*>value_buffer.buf, <uint64_t>value_buffer.len,
-            )
+            before = self.work.editor.version
+            self.store(tree, &path, found == FOUND, name.data, <uint32_t>name.size, stuff.data, stuff.size)
+            self.remember(tree, &path, before)
             stored = True
         finally:
-            PyBuffer_Release(&key_buffer)
-            PyBuffer_Release(&value_buffer)
+            give_back(&name)
+            give_back(&stuff)
         return stored
 
     cdef bint matches(self, WriteTree tree, int found, Path* path, object expect) except -1:
@@ -335,22 +382,22 @@ cdef class Changes:
 
     cdef bint delete(self, WriteTree tree, object key, object expect) except -1:
         """`Tree.delete`: True if the key was there (and its value as expected)."""
-        cdef Py_buffer buffer
+        cdef Given name
         cdef Path path
         cdef int found
-        get_any_key(key, &buffer)
+        take_any_key(key, &name)
         try:
             self.check()
             if expect is not DEFAULT and expect is not None:
                 expect = as_bytes(expect, "value")
-            found = self.find(tree, <const uint8_t*>buffer.buf, <uint32_t>buffer.len, &path)
+            found = self.find(tree, name.data, <uint32_t>min(name.size, 65537), &path)
             if found != FOUND:
                 return False
             if expect is not DEFAULT and not self.matches(tree, found, &path, expect):
                 return False
-            self.remove(tree, &path, <const uint8_t*>buffer.buf, <uint32_t>buffer.len)
+            self.remove(tree, &path, name.data, <uint32_t>name.size)
         finally:
-            PyBuffer_Release(&buffer)
+            give_back(&name)
         return True
 
     cdef uint64_t rank(self, WriteTree tree, bytes key) except? 0xFFFFFFFFFFFFFFFF:
@@ -519,19 +566,6 @@ cdef class Changes:
         return 0
 
 
-cdef struct RankRequest:
-    const TreeView* view
-    const uint8_t* key
-    uint32_t key_size
-    uint64_t rank
-    PageView at
-
-
-cdef int run_rank(void* argument) noexcept nogil:
-    cdef RankRequest* request = <RankRequest*>argument
-    return rank_of(request.view, request.key, request.key_size, &request.rank, &request.at)
-
-
 cdef int run_copy_leaf(void* argument) noexcept nogil:
     """Copy the leaf of a path that was found before."""
     cdef FindRequest* request = <FindRequest*>argument
@@ -580,35 +614,4 @@ cdef int empty_tree(WriteTree tree) except -1:
     """It leads to no page any more, whoever still holds it."""
     tree.tree.root = tree.tree.entries = tree.tree.pages = 0
     tree.tree.level = tree.tree.offset = 0
-    return 0
-
-
-cdef int get_buffer(object value, Py_buffer* buffer, str what) except -1:
-    try:
-        return PyObject_GetBuffer(value, buffer, PyBUF_SIMPLE)
-    except TypeError:
-        raise wrong_type(value, what) from None
-    except BufferError:
-        raise TypeError(f"a {what} must be a C-contiguous buffer") from None
-
-
-cdef int get_any_key(object key, Py_buffer* buffer) except -1:
-    return get_buffer(key, buffer, "key")
-
-
-cdef int get_key(object key, Py_buffer* buffer, uint32_t page_size) except -1:
-    get_buffer(key, buffer, "key")
-    if buffer.len > key_size_max(page_size):
-        size = buffer.len
-        PyBuffer_Release(buffer)
-        raise KeyTooLargeError(f"a key has at most {key_size_max(page_size)} bytes here, not {size}")
-    return 0
-
-
-cdef int get_value(object value, Py_buffer* buffer) except -1:
-    get_buffer(value, buffer, "value")
-    if <uint64_t>buffer.len > VALUE_MAX:
-        size = buffer.len
-        PyBuffer_Release(buffer)
-        raise ValueTooLargeError(f"a value has at most {VALUE_SIZE_MAX} bytes, not {size}")
     return 0

@@ -12,6 +12,7 @@ import signal
 import threading
 import time
 
+from cpython.exc cimport PyErr_CheckSignals
 from libc.stdint cimport int64_t, uint8_t, uint64_t
 from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
 from posix.unistd cimport pread
@@ -248,7 +249,9 @@ cdef class Engine:
             raise
 
     def next_pause(self, pause, deadline, timeout):
-        """How long to wait before looking again; LockTimeoutError at the deadline."""
+        """How long to wait before looking again; LockTimeoutError at the deadline, KeyboardInterrupt after Ctrl-C."""
+        # A signal that came between two sleeps interrupts none, and no bytecode runs here that would notice it.
+        PyErr_CheckSignals()
         if deadline is None:
             return pause
         left = deadline - time.monotonic()

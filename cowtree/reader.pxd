@@ -20,6 +20,17 @@ cdef struct Lookup:
     uint8_t copied[COPIED_SIZE_MAX]
 
 
+cdef struct RankRequest:
+    const TreeView* view
+    const uint8_t* key
+    uint32_t key_size
+    uint64_t rank
+    PageView at
+
+
+cdef int run_rank(void* argument) noexcept nogil       # of a RankRequest, to be guarded
+
+
 cdef class Reader(TreeSource):
     cdef TreeCodecs codecs                 # None: keys and values are bytes as they are
 

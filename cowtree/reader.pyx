@@ -20,19 +20,11 @@ from cowtree.tree.cursor cimport (
     run_buffer, value_bytes,
 )
 from cowtree.tree.search cimport rank_of, tree_find
-from cowtree.tree.view cimport PageView, TreeView
+from cowtree.tree.view cimport TreeView
 from cowtree.tree_codecs cimport TreeCodecs
 
 from cowtree.options import as_bytes, wrong_type
 from cowtree.views import ItemsView, KeysView, ValuesView, prefix_end
-
-cdef struct RankRequest:
-    const TreeView* view
-    const uint8_t* key
-    uint32_t key_size
-    uint64_t rank
-    PageView at
-
 
 cdef int run_rank(void* argument) noexcept nogil:
     cdef RankRequest* request = <RankRequest*>argument

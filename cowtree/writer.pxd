@@ -13,5 +13,5 @@ cdef class Writer(Reader):
     cdef bint batches(self)                                # may `load` commit in between?
     cdef object value_bytes(self, object value)
     cdef object raw_pairs(self, object pairs)
-    cdef int store_all(self, object pairs) except -1
-    cdef int store_pairs(self, Session session, object pairs, uint64_t serial) except -1
+    cdef uint64_t store_all(self, object pairs) except? 0xFFFFFFFFFFFFFFFF
+    cdef uint64_t store_pairs(self, Session session, object pairs, uint64_t serial) except? 0xFFFFFFFFFFFFFFFF

@@ -63,11 +63,10 @@ class Writer(
     ) -> int: ...
 
 class Meter:
-    progress: Callable[[int, int | None], object] | None
-    entries: int
+    progress: Callable[[int, int | None], object]
     bytes: int
     next_call: float
-    def __init__(self, progress: Callable[[int, int | None], object] | None) -> None: ...
+    def __init__(self, progress: Callable[[int, int | None], object]) -> None: ...
     def count(
         self, pairs: Iterable[tuple[ReadableBuffer, ReadableBuffer]]
     ) -> Iterable[tuple[ReadableBuffer, ReadableBuffer]]: ...

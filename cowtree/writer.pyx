@@ -214,10 +214,10 @@ cdef class Writer(Reader):
         """Store the pairs of a mapping or an iterable; all of them or, on an error, none."""
         self.store_all(self.raw_pairs(pairs))
 
-    cdef int store_all(self, object pairs) except -1:
-        """Store encoded pairs: all or none."""
+    cdef uint64_t store_all(self, object pairs) except? 0xFFFFFFFFFFFFFFFF:
+        """Store encoded pairs, all or none: how many."""
         cdef Session session = self.enter()
-        cdef uint64_t serial
+        cdef uint64_t serial, count
         try:
             session.check()
             serial = session.open_savepoint()
@@ -225,7 +225,7 @@ cdef class Writer(Reader):
             self.leave(session, False)
             raise
         try:
-            self.store_pairs(session, pairs, serial)
+            count = self.store_pairs(session, pairs, serial)
         except BaseException:
             if session.active and session.has_savepoint(serial):
                 session.close_savepoint(serial, False)
@@ -233,10 +233,11 @@ cdef class Writer(Reader):
             raise
         session.close_savepoint(serial, True)
         self.leave(session, True)
+        return count
 
-    cdef int store_pairs(self, Session session, object pairs, uint64_t serial) except -1:
+    cdef uint64_t store_pairs(self, Session session, object pairs, uint64_t serial) except? 0xFFFFFFFFFFFFFFFF:
         cdef WriteTree tree = self.target(session)
-        cdef uint64_t known = session.savepoint_serial
+        cdef uint64_t known = session.savepoint_serial, count = 0
         for key, value in pairs:
             if session.savepoint_serial != known:  # the input itself opens or ends savepoints
                 if not session.has_savepoint(serial):
@@ -244,9 +245,10 @@ cdef class Writer(Reader):
                 known = session.savepoint_serial
                 tree = self.target(session)
             session.put(tree, key, value, True, DEFAULT)
+            count += 1
         if not session.has_savepoint(serial):
             raise TransactionError("the pairs being stored rolled back a savepoint around them: none is stored")
-        return 0
+        return count
 
     def load(self, pairs, *, batch=None, progress=None):
         """Store many pairs; how many. Sorted input fills pages to the brim.
@@ -260,43 +262,40 @@ cdef class Writer(Reader):
                 raise ValueError("batches need a database: a transaction is one commit")
             if batch < 1:
                 raise ValueError("a batch has at least one entry")
-        meter = Meter(progress)
-        source = iter(meter.count(self.raw_pairs(pairs)))
+        meter = None if progress is None else Meter(progress)
+        source = self.raw_pairs(pairs) if meter is None else meter.count(self.raw_pairs(pairs))
+        total = 0
         while True:
-            part = source if batch is None else itertools.islice(source, batch)
-            before = meter.entries
-            self.store_all(part)
-            if batch is None or meter.entries - before < batch:
+            count = self.store_all(source if batch is None else itertools.islice(source, batch))
+            total += count
+            if batch is None or count < batch:
                 break
-        meter.finish()
-        return meter.entries
+        if meter is not None:
+            meter.finish()
+        return total
 
 
 class Meter:
-    """Counts entries and bytes that pass, and tells `progress` at most ten times a second."""
+    """Counts bytes that pass, and tells `progress` at most ten times a second."""
 
     def __init__(self, progress):
         self.progress = progress
-        self.entries = 0
         self.bytes = 0
         self.next_call = 0.0
 
     def count(self, pairs):
         """Pass the pairs on."""
         for key, value in pairs:
-            self.entries += 1
-            if self.progress is not None:
-                self.bytes += len(key) + len(value)
-                now = time.monotonic()
-                if now >= self.next_call:
-                    self.next_call = now + 0.1
-                    self.progress(self.bytes, None)
+            self.bytes += len(key) + len(value)
+            now = time.monotonic()
+            if now >= self.next_call:
+                self.next_call = now + 0.1
+                self.progress(self.bytes, None)
             yield key, value
 
     def finish(self):
         """The last call: done == total."""
-        if self.progress is not None:
-            self.progress(self.bytes, self.bytes)
+        self.progress(self.bytes, self.bytes)
 
 
 cdef object pairs_of(object pairs):

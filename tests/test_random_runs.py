@@ -343,3 +343,47 @@ def test_thousands_of_single_commits_equal_the_model(path: Path) -> None:
             check_equal(snapshot, state)
     with cowtree.open(path) as db:
         assert_same(db, tree, rng)
+
+
+@pytest.mark.parametrize("write_memory", [1 << 14, 64 << 20], ids=["spilling", "in_memory"])
+@pytest.mark.parametrize("seed", range(4))
+def test_sorted_runs_between_other_changes(path: Path, seed: int, write_memory: int) -> None:
+    """Puts that stay in one leaf take a short cut; everything that can come between them must end it."""
+    rng = random.Random(seed)
+    model: dict[str | None, dict[bytes, bytes]] = {None: {}, "a": {}, "b": {}}
+    with cowtree.open(path, sync=False, write_memory=write_memory) as db:
+        for _ in range(12):
+            with db.transaction() as txn:
+                saved = None
+                for _ in range(60):
+                    name = rng.choice(list(model))
+                    tree, expected = txn.tree(name), model[name]
+                    start, step = rng.randrange(3000), rng.choice([1, 1, 1, -1, 7])
+                    size = rng.choice([0, 8, 60, 300, 3000])
+                    kind = rng.randrange(12)
+                    if kind < 8:
+                        for i in range(rng.randrange(1, 60)):
+                            key = b"%05d" % max(0, start + i * step)
+                            value = pattern(i, size)
+                            tree.put(key, value)
+                            expected[key] = value
+                            if rng.random() < 0.03 and expected:
+                                gone = rng.choice(list(expected))
+                                del tree[gone], expected[gone]
+                    elif kind == 8:
+                        low, high = b"%05d" % start, b"%05d" % (start + rng.randrange(500))
+                        tree.delete_range(low, high)
+                        for key in [key for key in expected if low <= key < high]:
+                            del expected[key]
+                    elif kind == 9 and saved is None:
+                        saved = txn.savepoint(), {key: dict(part) for key, part in model.items()}
+                    elif kind == 10 and saved is not None:
+                        saved[0].rollback()
+                        model, saved = saved[1], None
+                    elif kind == 11:
+                        pairs = {b"%05d" % (start + i): pattern(i, size) for i in range(40)}
+                        tree.update(pairs)
+                        expected.update(pairs)
+            assert db.check().ok
+            for name, expected in model.items():
+                assert list(db.tree(name).items()) == sorted(expected.items())

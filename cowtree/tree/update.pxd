@@ -9,3 +9,6 @@ cdef int store_entry(
     Editor* editor, Tree* tree, Path* path, bint found, const uint8_t* key, uint32_t key_size,
     uint32_t kind, const uint8_t* value, uint32_t value_size, uint64_t run_pages,
 ) noexcept nogil
+
+# Does an owned path above the leaf run along the tree's last (or first) children?
+cdef bint at_edge(const Tree* tree, const Path* path, bint last) noexcept nogil
