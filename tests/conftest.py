@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import select
+import signal
 import subprocess
 import sys
 import threading
@@ -37,6 +38,9 @@ settings.load_profile(os.environ.get("COWTREE_HYPOTHESIS", "ci"))
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "durable: the `db` fixture opens with sync=True")
     config.addinivalue_line("markers", "slow: takes more than a few seconds or much memory")
+    # A shell lets what it runs in the background ignore Ctrl-C, and so would every process that a test starts.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
