@@ -2,7 +2,8 @@
 
 from cowtree.commit_state cimport CommitState
 from cowtree.engine cimport Engine
-from cowtree.session cimport Session, WriteTree
+from cowtree.session cimport Session
+from cowtree.session_trees cimport WriteTree
 from cowtree.writer cimport Writer
 
 

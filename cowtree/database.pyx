@@ -10,7 +10,8 @@ from cowtree.differences cimport state_changes
 from cowtree.commit_state cimport CommitState
 from cowtree.engine cimport Engine
 from cowtree.layout cimport key_size_max
-from cowtree.session cimport Session, WriteTree, begin_session, tag_record
+from cowtree.session cimport Session, begin_session, tag_record
+from cowtree.session_trees cimport WriteTree
 from cowtree.snapshot cimport state_at, take_snapshot
 from cowtree.states cimport fill_named, named_record, tags_of, tree_count, tree_names
 from cowtree.storage.file_lock cimport fork_generation

@@ -2,7 +2,8 @@
 
 from libc.stdint cimport uint32_t, uint64_t
 
-from cowtree.changes cimport Changes, WriteTree
+from cowtree.changes cimport Changes
+from cowtree.session_trees cimport WriteTree
 from cowtree.storage.commit_record cimport TreeReference
 from cowtree.commit_state cimport CommitState
 from cowtree.engine cimport Engine

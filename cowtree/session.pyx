@@ -16,7 +16,7 @@ from libc.string cimport memset
 from cowtree.layout cimport store64
 from cowtree.commit_state cimport CommitState
 from cowtree.engine cimport Engine
-from cowtree.changes cimport Changes, WriteTree, Workspace, tree_record
+from cowtree.changes cimport Changes, tree_record
 from cowtree.pages.leaf cimport FOUND
 from cowtree.storage.commit_record cimport (
     FLAG_ADMINISTRATIVE, FLAG_PRESYNCED, FLAG_RESTORED, FLAG_UNSYNCED, SKIP_POINTERS_MAX, CommitFields, CommitRecord,
@@ -26,6 +26,7 @@ from cowtree.storage.commit_record cimport (
 from cowtree.storage.file_lock cimport fork_generation
 from cowtree.storage.range_writer cimport RangeWriter
 from cowtree.storage.retired_list cimport RetiredEncoder, RetiredItem
+from cowtree.session_trees cimport WriteTree, Workspace
 from cowtree.states cimport catalogue_key, catalogue_value, named_record, tree_record_reference
 from cowtree.tree_codecs cimport record_codecs
 from cowtree.tree.cursor cimport MODE_VALUES, TreeSource, raise_status, range_iterator
@@ -418,6 +419,7 @@ cdef class Session(Changes):
         self.active = False
         self.busy = False
         self.writing = False
+        self.unsettled = None
         arena_clear(&self.work.editor.arena)
         self.engine.spare = self.work
         self.default_tree.ended = True

@@ -2,7 +2,8 @@
 
 from libc.stdint cimport uint64_t
 
-from cowtree.session cimport Session, WriteTree
+from cowtree.session cimport Session
+from cowtree.session_trees cimport WriteTree
 from cowtree.writer cimport Writer
 
 

@@ -13,7 +13,8 @@ from cowtree.differences cimport changed_names, source_changes, tree_source
 from cowtree.commit_state cimport CommitState
 from cowtree.layout cimport key_size_max
 from cowtree.snapshot cimport state_at
-from cowtree.session cimport Session, WriteTree
+from cowtree.session cimport Session
+from cowtree.session_trees cimport WriteTree
 from cowtree.storage.file_lock cimport fork_generation
 from cowtree.tree.cursor cimport MODE_KEYS, range_iterator
 from cowtree.tree.view cimport TreeView

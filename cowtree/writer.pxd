@@ -3,7 +3,8 @@
 from libc.stdint cimport uint64_t
 
 from cowtree.reader cimport Reader
-from cowtree.session cimport Session, WriteTree
+from cowtree.session cimport Session
+from cowtree.session_trees cimport WriteTree
 
 
 cdef class Writer(Reader):

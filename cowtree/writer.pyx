@@ -9,16 +9,20 @@ import operator
 import time
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+from cpython.exc cimport PyErr_CheckSignals
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
 from cowtree.pages.leaf cimport FOUND
-from cowtree.session cimport Session, WriteTree
+from cowtree.session cimport Session
+from cowtree.session_trees cimport WriteTree
+from cowtree.sorted_load cimport SortedLoad, load_into
 from cowtree.tree.search cimport Path
 
 from cowtree.errors import TransactionError
 from cowtree.options import DEFAULT, as_bytes
 
 MISSING = object()
+cdef uint64_t PUTS_AT_ONCE = 1024              # a millisecond: neither Ctrl-C nor another thread waits longer
 
 
 cdef class Writer(Reader):
@@ -238,14 +242,22 @@ cdef class Writer(Reader):
     cdef uint64_t store_pairs(self, Session session, object pairs, uint64_t serial) except? 0xFFFFFFFFFFFFFFFF:
         cdef WriteTree tree = self.target(session)
         cdef uint64_t known = session.savepoint_serial, count = 0
-        for key, value in pairs:
+        cdef SortedLoad load = load_into(session, tree)
+        for pair in pairs:
             if session.savepoint_serial != known:  # the input itself opens or ends savepoints
                 if not session.has_savepoint(serial):
                     raise TransactionError("the pairs being stored rolled back a savepoint around them: none is stored")
                 known = session.savepoint_serial
-                tree = self.target(session)
-            session.put(tree, key, value, True, DEFAULT)
+                tree = load.tree = self.target(session)
+            if not load.take(pair):
+                key, value = pair
+                session.put(tree, key, value, True, DEFAULT)
             count += 1
+            if count % PUTS_AT_ONCE == 0:
+                PyErr_CheckSignals()
+                with nogil:                        # other threads may want to run
+                    pass
+        session.check()
         if not session.has_savepoint(serial):
             raise TransactionError("the pairs being stored rolled back a savepoint around them: none is stored")
         return count

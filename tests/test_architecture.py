@@ -26,7 +26,7 @@ LAYERS = [
     ["commit_state", "succession", "engine", "registry"],
     ["states"],
     ["differences"],
-    ["changes", "session", "writer"],
+    ["session_trees", "changes", "session", "sorted_load", "writer"],
     ["snapshot", "transaction", "check", "backup", "database"],
     ["compaction"],
     ["__init__"],

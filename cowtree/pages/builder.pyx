@@ -88,6 +88,13 @@ cdef Item* insert_item(ItemList* list, uint32_t position) noexcept nogil:
 
 
 cdef uint32_t leaf_prefix(const ItemList* list, uint32_t start, uint32_t stop) noexcept nogil:
+    """What the page's keys have in common; for one key alone, what it has with its neighbour in the list.
+
+    Such a page is the beginning of a sorted run: a prefix of the whole key would be cut down, and the page be built
+    anew, with each of the next few keys.
+    """
+    if stop - start == 1 and list.count > 1:
+        return common_prefix(&list.items[start], &list.items[start - 1 if start else 1])
     return common_prefix(&list.items[start], &list.items[stop - 1])
 
 
@@ -126,7 +133,7 @@ cdef void build_leaf(
     cdef uint8_t* heads = page + TREE_HEADER_SIZE
     cdef uint8_t* offsets = heads + 4 * count
     cdef const Item* item
-    memset(page, 0, size)
+    memset(page, 0, TREE_HEADER_SIZE)
     page[PAGE_KIND] = KIND_LEAF
     copy_key(&list.items[start], 0, prefix, page + heap)
     for i in range(count):
@@ -143,6 +150,7 @@ cdef void build_leaf(
         store16(offsets + 2 * i, <uint16_t>heap)
         if item.value_size:
             memcpy(page + at + suffix, item.value, item.value_size)
+    memset(offsets + 2 * count, 0, page + heap - (offsets + 2 * count))
     store16(page + PAGE_COUNT, <uint16_t>count)
     store16(page + PAGE_PREFIX, <uint16_t>prefix)
     store32(page + TREE_HEAP, heap)
@@ -158,7 +166,7 @@ cdef void build_branch(
     cdef uint32_t i, suffix
     cdef uint8_t* base = page + TREE_HEADER_SIZE
     cdef const Item* item
-    memset(page, 0, size)
+    memset(page, 0, TREE_HEADER_SIZE)
     page[PAGE_KIND] = KIND_BRANCH
     page[PAGE_LEVEL] = <uint8_t>level
     if prefix:
@@ -175,6 +183,7 @@ cdef void build_branch(
         store64(base + 16 * count + 8 * i, item.pages)
         store32(base + 24 * count + 4 * i, head_of(page + heap + SEPARATOR_HEADER, suffix) if i else 0)
         store16(base + 28 * count + 2 * i, <uint16_t>heap)
+    memset(base + BRANCH_SLOT_SIZE * count, 0, heap - TREE_HEADER_SIZE - BRANCH_SLOT_SIZE * count)
     store16(page + PAGE_COUNT, <uint16_t>count)
     store16(page + PAGE_PREFIX, <uint16_t>prefix)
     store32(page + TREE_HEAP, heap)

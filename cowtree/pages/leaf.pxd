@@ -7,7 +7,8 @@ says DAMAGED rather than step outside. Editors work on private, validated memory
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
 from cowtree.layout cimport (
-    LEAF_ENTRY_HEADER, LEAF_SLOT_SIZE, PAGE_COUNT, PAGE_PREFIX, TREE_HEADER_SIZE, TREE_HEAP, load16, load32,
+    ENTRY_KIND_MASK, LEAF_ENTRY_HEADER, LEAF_SLOT_SIZE, PAGE_COUNT, PAGE_PREFIX, TREE_HEADER_SIZE, TREE_HEAP, load16,
+    load32,
 )
 from cowtree.pages.keys cimport compare_keys, compare_prefix, head_of
 
@@ -30,6 +31,11 @@ cdef inline uint32_t entry_count(const uint8_t* page) noexcept nogil:
 
 cdef inline uint32_t prefix_size(const uint8_t* page) noexcept nogil:
     return load16(page + PAGE_PREFIX)
+
+
+cdef inline uint32_t leaf_kind(const uint8_t* page, uint32_t count, uint32_t slot) noexcept nogil:
+    """The kind of an entry of a sound image."""
+    return page[load16(page + TREE_HEADER_SIZE + 4 * count + 2 * slot)] & ENTRY_KIND_MASK
 
 
 cdef inline int leaf_entry(const uint8_t* page, uint32_t size, uint32_t slot, Entry* entry) noexcept nogil:

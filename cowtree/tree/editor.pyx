@@ -14,7 +14,7 @@ from cowtree.pages.branch cimport (
     branch_child, branch_entries, branch_pages, branch_set_child, branch_set_counts, lay_out_branch,
 )
 from cowtree.pages.builder cimport Item, build_branch, build_leaf, gather_branch, gather_leaf
-from cowtree.pages.leaf cimport DAMAGED, entry_count, lay_out_leaf, leaf_entry
+from cowtree.pages.leaf cimport DAMAGED, entry_count, lay_out_leaf, leaf_entry, leaf_kind
 from cowtree.storage.fault_guard cimport guarded, guarded_copy
 from cowtree.storage.page_file cimport SPACE_IO, Space, space_is_verified
 from cowtree.tree.dirty_pages cimport (
@@ -332,8 +332,13 @@ cdef uint8_t* own_child(Editor* editor, uint8_t* parent, uint32_t slot, uint32_t
 
 cdef uint8_t* own_path(Editor* editor, Tree* tree, Path* path) noexcept nogil:
     """Make every page of the path editable, root first; returns the leaf. O(log n) copies."""
-    cdef uint8_t* page = own_root(editor, tree)
+    cdef uint8_t* page
     cdef uint32_t level = tree.level
+    # A leaf became editable after the pages above it, so that these need no look: a header each, in memory far apart.
+    if path.pages[0] & DIRTY and header_of(dirty_page(path.pages[0])).epoch >= editor.seal:
+        editor.version += 1
+        return <uint8_t*>dirty_page(path.pages[0])
+    page = own_root(editor, tree)
     while page != NULL:
         path.pages[level] = DIRTY | <uint64_t><size_t>page
         if level == 0:
@@ -349,17 +354,15 @@ cdef void page_totals(
     """Entries below a page, and pages below and with it. O(entries of the page)."""
     cdef uint32_t i, count = entry_count(page)
     cdef Entry entry
-    entries[0] = 0
+    entries[0] = 0 if level else count
     pages[0] = 1
     for i in range(count):
         if level:
             entries[0] += branch_entries(page, count, i)
             pages[0] += branch_pages(page, count, i)
-        else:
-            entries[0] += 1
+        elif leaf_kind(page, count, i) == ENTRY_RUN:
             leaf_entry(page, size, i, &entry)
-            if (entry.kind & ENTRY_KIND_MASK) == ENTRY_RUN:
-                pages[0] += run_page_count(load64(entry.value + 16), page_size)
+            pages[0] += run_page_count(load64(entry.value + 16), page_size)
 
 
 cdef void add_counts(

@@ -10,5 +10,10 @@ cdef int store_entry(
     uint32_t kind, const uint8_t* value, uint32_t value_size, uint64_t run_pages,
 ) noexcept nogil
 
+# Hang the new right sibling of a leaf, whose separator is in `editor.separator`, into its parent on an owned path.
+cdef int insert_siblings(
+    Editor* editor, Tree* tree, Path* path, uint8_t* left, uint8_t* right, uint32_t separator_size
+) noexcept nogil
+
 # Does an owned path above the leaf run along the tree's last (or first) children?
 cdef bint at_edge(const Tree* tree, const Path* path, bint last) noexcept nogil
