@@ -16,6 +16,7 @@ cdef ssize_t read_all(int fd, uint8_t* into, size_t n, uint64_t offset) noexcept
 cdef class Device:
     cdef readonly int fd                 # -1 once closed
     cdef readonly bint readonly
+    cdef object sync_error
 
     # Gather write at an offset; complete or an OSError (then any part may be in the file). Releases the GIL.
     cdef int write(self, const iovec* pieces, int count, uint64_t offset) except -1
@@ -27,6 +28,8 @@ cdef class Device:
     # The same, durable when it returns. An error leaves the outcome unknown, as a failed `sync` does.
     cdef int write_durable(self, const iovec* pieces, int count, uint64_t offset) except -1
     cdef int sync(self) except -1
+    # The same for who has no GIL: 0, or not 0 and `sync_error` is the exception.
+    cdef int sync_status(self) noexcept nogil
     # A hint: let the device begin to write what is cached of a range. Promises nothing, and does not wait.
     cdef int begin_writeback(self, uint64_t offset, uint64_t size) except -1
     cdef int truncate(self, uint64_t size) except -1

@@ -22,9 +22,9 @@ cdef extern from *:
     #include <errno.h>
     #include <fcntl.h>
     #include <stdlib.h>
-    #include <sys/stat.h>
     #include <sys/uio.h>
     #include <unistd.h>
+    #include "file_status.h"
 
     static ssize_t cowtree_write_at(int fd, const struct iovec *pieces, int count, off_t offset) {
     #if defined(__APPLE__)
@@ -56,9 +56,9 @@ cdef extern from *:
     }
 
     static int cowtree_size(int fd, uint64_t *size) {
-        struct stat status;
-        if (fstat(fd, &status)) return -1;
-        *size = (uint64_t)status.st_size;
+        cowtree_file_status status;
+        if (cowtree_get_status(fd, NULL, &status)) return -1;
+        *size = status.size;
         return 0;
     }
 
@@ -200,6 +200,15 @@ cdef class Device:
     cdef int sync(self) except -1:
         raise NotImplementedError
 
+    cdef int sync_status(self) noexcept nogil:
+        with gil:
+            try:
+                self.sync()
+            except BaseException as error:
+                self.sync_error = error
+                return EIO
+        return 0
+
     cdef int begin_writeback(self, uint64_t offset, uint64_t size) except -1:
         return 0
 
@@ -328,6 +337,13 @@ cdef class FileDevice(Device):
         if code:
             raise _os_error(code)
         return 0
+
+    cdef int sync_status(self) noexcept nogil:
+        cdef int code = _sync(self.fd)
+        if code:
+            with gil:
+                self.sync_error = _os_error(code)
+        return code
 
     cdef int begin_writeback(self, uint64_t offset, uint64_t size) except -1:
         with nogil:
@@ -470,6 +486,9 @@ cdef class TracingDevice(FileDevice):
     cdef int sync(self) except -1:
         self.trace.sync()
         return FileDevice.sync(self)
+
+    cdef int sync_status(self) noexcept nogil:
+        return Device.sync_status(self)
 
     cdef int truncate(self, uint64_t size) except -1:
         self.trace.truncate(size)

@@ -34,8 +34,8 @@ cdef extern from *:
     #include <fcntl.h>
     #include <string.h>
     #include <stdint.h>
-    #include <sys/stat.h>
     #include <unistd.h>
+    #include "file_status.h"
     #include "lock_keeper.h"
     #ifdef __linux__
     #include <sys/vfs.h>
@@ -85,8 +85,8 @@ cdef extern from *:
     }
     static int cowtree_kept_wanted(cowtree_kept_lock *lock) { return atomic_load(&lock->wanted); }
     static int cowtree_same_file(const char *path, uint64_t dev, uint64_t ino) {
-        struct stat found;
-        return stat(path, &found) == 0 && (uint64_t)found.st_dev == dev && (uint64_t)found.st_ino == ino;
+        cowtree_file_status found;
+        return cowtree_get_status(-1, path, &found) == 0 && found.dev == dev && found.ino == ino;
     }
     static long cowtree_fs_type(int fd, char *name, size_t size) {
         struct statfs found;
