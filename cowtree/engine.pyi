@@ -1,23 +1,12 @@
-"""One engine per file and process: locks, tips, syncs."""
+"""One engine per file and process: locks, commits, syncs."""
 
-from cowtree.commit_state import CommitState
 from cowtree.storage.file_lock import FileLock
 from cowtree.storage.page_file import PageFile
-from cowtree.storage.recovery import Recovery
+from cowtree.tips import Tips
 
-class Engine:
-    file: PageFile
-    published: CommitState
-    appended: CommitState
-    path: str | None
-    readonly: bool
-    closed: bool
-    superseded: bool
-    successor: Engine | None
-    durable_sequence: int
+class Engine(Tips):
     handles: int
     snapshots: int
-    recovery: Recovery | None
     def __init__(
         self,
         file: PageFile,
@@ -26,8 +15,6 @@ class Engine:
         boot: bytes,
         copy_on_write: bool,
     ) -> None: ...
-    def find_successor(self) -> bool: ...
-    def succeed(self, successor: Engine | None) -> None: ...
     def sync(self) -> None: ...
     def shutdown(self) -> None: ...
     @property

@@ -1,5 +1,5 @@
 # cython: language_level=3, autotestdict=False, auto_pickle=False, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False, nonecheck=True
-"""The engine: locks, tips, syncs. See `engine.pxd`; the order of steps is DESIGN's and FORMAT §6's.
+"""The engine: locks, commits, syncs. See `engine.pxd`; the order of steps is DESIGN's and FORMAT §6's.
 
 A durable commit: append (gather write) -> release the writer mutex -> one thread syncs for all that were appended
 before it began -> publish -> acknowledge. While that sync runs, the next transaction already builds on the appended
@@ -13,25 +13,21 @@ import threading
 import time
 
 from cpython.exc cimport PyErr_CheckSignals
-from libc.stdint cimport int64_t, uint8_t, uint64_t
+from libc.stdint cimport uint64_t
 from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
-from posix.unistd cimport pread
 
-from cowtree.commit_state cimport CommitState, state_in
-from cowtree.layout cimport load64
-from cowtree.storage.commit_record cimport CommitRecord
+from cowtree.commit_state cimport CommitState
 from cowtree.storage.devices cimport iovec
-from cowtree.storage.fault_guard cimport guarded_copy, install_guard
-from cowtree.storage.file_lock cimport fork_generation, published_pages, same_file
-from cowtree.storage.page_file cimport PageFile, Space, space_clear_verified_from
-from cowtree.storage.shared_sync cimport SharedSync
+from cowtree.storage.fault_guard cimport install_guard
+from cowtree.storage.file_lock cimport fork_generation, same_file
+from cowtree.storage.page_file cimport PageFile, space_clear_verified_from
+from cowtree.storage.shared_sync cimport FAILED, LED_AND_FAILED, TOLD, SharedSync
 from cowtree.storage.tail cimport Tail
 from cowtree.succession cimport pins_of
 from cowtree.tree.cursor cimport TreeSource
 
 from cowtree.errors import ClosedError, CommitUncertainError, LockTimeoutError, ReadOnlyError, TransactionError
 from cowtree.succession import SupersededError
-from cowtree.storage import recovery as recovery_steps
 from cowtree.storage.checkpoint import CLEAN, NO_BOOT_ID, VOLATILE, read_checkpoint, write_checkpoint
 from cowtree.storage.file_system import FileSystem
 
@@ -42,7 +38,6 @@ cdef extern from "Python.h":
     uint64_t PyThreadState_GetID(PyThreadState* state)
 
 cdef uint64_t SMALL_COMMIT_BYTES = 1 << 18
-cdef uint64_t EVERYTHING = ~(<uint64_t>0)
 # A lock is kept after a commit that began this soon after the one before.
 cdef uint64_t KEEP_NS = 5000000
 # How long the lock is kept, at most, from a process that begins to wait for it; see `FileLock.keep`.
@@ -69,6 +64,7 @@ cdef class Engine:
         self.pins = pins_of(file.uuid)
         self.writer = threading.Lock()
         self.syncing = SharedSync()
+        self.unpublished = []
         self.boot = boot
         self.tail = Tail(file, boot, not copy_on_write and not file.anonymous)
         self.fork_mark = fork_generation()
@@ -76,125 +72,6 @@ cdef class Engine:
         self.dev = status.st_dev
         self.ino = status.st_ino
         self.find_first_tip()
-
-    # -- what readers see ---------------------------------------------------------------------------------------------
-
-    cdef CommitState state_of(self, CommitRecord record):
-        """Views of a record's trees over a mapping that reaches one page beyond its end: the word there is loaded."""
-        return state_in(record, self.file.space_for(record.fields.page + record.fields.page_count + 1))
-
-    cdef CommitState newest(self):
-        """The newest commit that counts, in any process. One load from memory when nothing is new."""
-        cdef CommitState state = self.published
-        cdef uint8_t word[8]
-        cdef const Space* space
-        cdef const uint8_t* tail
-        if self.closed:
-            if self.superseded:
-                return state                       # whoever still asks is about to turn to the successor
-            raise ClosedError("the database is closed")
-        if state.space.space.mirrored:
-            state.space.trim()                     # nobody reads: readers hold the GIL while they are inside
-        if self.anonymous or (self.lock is not None and self.lock.holds()):
-            return state
-        if not state.tail_in_file:
-            if self.file.device.size() < (state.end + 1) << self.file.shift:
-                return state
-            state.tail_in_file = True
-        space = &state.space.space
-        if space.mirrored:
-            if pread(space.fd, word, 8, state.end << space.shift) != 8:
-                return state
-        else:
-            tail = space.base + (state.end << space.shift)
-            if guarded_copy(word, tail, 8, tail, tail + 8) < 0:
-                state.tail_in_file = False
-                return state
-        if load64(word) == 0:
-            return state
-        return self.refresh()
-
-    cdef CommitState refresh(self):
-        """Something stands behind the tip: hop over what is published."""
-        cdef CommitState state = self.published
-        cdef int64_t published
-        if self.find_successor():
-            return state
-        published = published_pages(self.file.device.fd)
-        cdef object found
-        if published > 0:
-            if <uint64_t>published <= state.end:
-                return state
-            found = self.find_tip(state.record, published, False)
-        else:
-            # Nobody publishes: whole records count. Ask again afterwards, because a writer may have begun meanwhile,
-            # and what it has written is not published yet.
-            found = self.find_tip(state.record, None, False)
-            published = published_pages(self.file.device.fd)
-            if published > 0:
-                if <uint64_t>published <= state.end:
-                    return state
-                found = self.find_tip(state.record, published, False)
-        cdef CommitRecord tip = found.tip
-        if tip.fields.sequence > self.published.record.fields.sequence and not (
-            self.lock is not None and self.lock.holds()
-        ):
-            state = self.state_of(tip)
-            self.published = state
-            self.appended = state
-            self.trusted_tail = False
-        return self.published
-
-    def find_successor(self):
-        """Was the file compacted, so that another one is at its path now? O(1), two reads."""
-        if self.superseded or self.anonymous:
-            return self.superseded
-        slot = read_checkpoint(self.file.device, self.file.page_size, self.file.generation)
-        if slot is not None and slot.superseded and not same_file(self.path_bytes, self.dev, self.ino):
-            self.superseded = os.path.exists(self.path)
-        return self.superseded
-
-    def succeed(self, successor):
-        """Another file has this one's place, or, where there is no path, another engine."""
-        self.successor = successor
-        self.superseded = True
-
-    def find_tip(self, start, published_end, from_medium):
-        """The newest record from `start` on (FORMAT §6.2)."""
-        return recovery_steps.find_tip(
-            self.file, start=start, published_end=published_end, from_medium=from_medium, boot=self.boot
-        )
-
-    def find_first_tip(self):
-        """Opening: the newest record, verified as far as FORMAT §6.2 asks; repaired if this process may write."""
-        published = None if self.anonymous else published_pages(self.file.device.fd)
-        vouched = published if published is not None and published > 0 else None
-        if not self.readonly and vouched is None and not self.anonymous and self.lock.try_acquire():
-            try:
-                self.recover()
-            finally:
-                self.lock.release()
-            return
-        found = self.find_tip(None, vouched, False)
-        self.published = self.appended = self.state_of(found.tip)
-        self.durable_sequence = found.proven_sequence
-        self.trusted_tail = self.anonymous
-
-    def recover(self):
-        """With the process lock held: find the tip, verify it from the medium, cut the rest (FORMAT §6.2)."""
-        start = self.published.record if self.published is not None else None
-        found = self.find_tip(start, None, True)
-        cdef CommitRecord tip = recovery_steps.repair_tail(self.file, found, self.boot)
-        self.durable_sequence = tip.fields.sequence
-        self.next_commit_id = recovery_steps.next_commit_id(self.file, tip)
-        if found.rolled_back:
-            self.recovery = found
-            if self.published is not None:
-                space_clear_verified_from(&self.published.space.space, tip.fields.page)
-        self.published = self.appended = self.state_of(tip)
-        self.trusted_tail = True
-        self.tail.zero_upto = 0
-        self.tail.volatile_bound = 0
 
     # -- who may write ------------------------------------------------------------------------------------------------
 
@@ -301,24 +178,6 @@ cdef class Engine:
             self.lock.release()
             raise
 
-    cdef bint tail_changed(self) except -1:
-        """Did another process write behind our tip since we released the lock?"""
-        cdef CommitState state = self.published
-        return self.word_at(state.end << self.file.shift) != 0
-
-    cdef uint64_t word_at(self, uint64_t offset) except? 0:
-        """Eight bytes of the file; 0 beyond its end. From memory where it is mapped: no system call."""
-        cdef uint8_t word[8]
-        cdef const Space* space = &self.published.space.space
-        cdef const uint8_t* at = space.base + offset
-        if not space.mirrored and offset + 8 <= space.page_limit << space.shift:
-            if guarded_copy(word, at, 8, at, at + 8) == 0:
-                return load64(word)
-            return 0
-        if pread(self.file.device.fd, word, 8, offset) != 8:
-            return 0
-        return load64(word)
-
     cdef int require_same_file(self) except -1:
         """The path must still name this file: rename, unlink and restore are noticed before anything is written."""
         if not same_file(self.path_bytes, self.dev, self.ino):
@@ -381,7 +240,7 @@ cdef class Engine:
         cdef uint64_t sequence = state.record.fields.sequence
         cdef bint alone = self.published.record.fields.sequence + 1 == sequence
         cdef bint held = True                      # the writer mutex
-        self.appended = state
+        self.set_appended(state)
         self.wrote = True
         if state.end > self.tail.zero_upto:
             self.tail.zero_upto = 0
@@ -392,6 +251,8 @@ cdef class Engine:
                 self.publish(state)
             elif self.anonymous or (alone and not durable):
                 self.publish(state)
+            else:
+                self.unpublished.append(state)
             held = False
             self.last_owner = self.owner
             self.owner = None
@@ -417,30 +278,40 @@ cdef class Engine:
 
         The wait cannot be interrupted: from the write to the end of the sync the outcome is success or uncertain.
         """
-        cdef CommitState target
-        cdef bint turn
-        with nogil:
-            turn = self.syncing.lead(sequence)
-        if not turn:
+        cdef uint64_t target = 0
+        cdef int outcome
+        if self.durable_sequence >= sequence and self.published.record.fields.sequence >= sequence:
             return 0
+        with nogil:
+            outcome = self.syncing.join(self.file.device, sequence, &self.appended_sequence, &target)
+        if outcome == TOLD:
+            return 0
+        if outcome == FAILED:
+            raise self.uncertain(self.poison) from self.poison
         try:
-            if self.published.record.fields.sequence >= sequence and self.durable_sequence >= sequence:
-                return 0
-            if self.poison is not None:
-                raise CommitUncertainError(f"{self.path}: the sync of this commit failed ({self.poison})") from self.poison
-            target = self.appended
-            try:
-                self.file.device.sync()
-            except BaseException as error:
-                self.poison_from(error)
-                raise CommitUncertainError(
-                    f"{self.path}: the sync of this commit failed ({error}); it is unknown whether it is on the disk"
-                ) from error
-            self.durable_sequence = target.record.fields.sequence
-            if target.record.fields.sequence > self.published.record.fields.sequence:
-                self.publish(target)
-        finally:
-            self.syncing.end(min(self.durable_sequence, self.published.record.fields.sequence))
+            if outcome == LED_AND_FAILED:
+                raise self.file.device.sync_error
+            self.publish_synced(target)
+        except BaseException as error:
+            self.poison_from(error)
+            raise self.uncertain(error) from error
+        self.syncing.tell(target)
+        return 0
+
+    cdef object uncertain(self, object error):
+        return CommitUncertainError(
+            f"{self.path}: the sync of this commit failed ({error}); it is unknown whether it is on the disk"
+        )
+
+    cdef int publish_synced(self, uint64_t sequence) except -1:
+        """Everything up to the record is durable: let readers see it."""
+        cdef CommitState newest = None
+        if sequence > self.durable_sequence:
+            self.durable_sequence = sequence
+        while self.unpublished and (<CommitState>self.unpublished[0]).record.fields.sequence <= sequence:
+            newest = self.unpublished.pop(0)
+        if newest is not None:
+            self.publish(newest)
         return 0
 
     cdef int await_published(self, CommitState state) except -1:
@@ -462,10 +333,16 @@ cdef class Engine:
         The commit pages of the unpublished records are blanked in the page cache, so that no reader hops onto them
         when the lock is gone.
         """
-        cdef CommitState tip = self.published
+        cdef CommitState tip
         cdef bytes zeros = bytes(self.file.page_size)
         cdef iovec piece
         self.poison = error
+        try:
+            self.publish_synced(self.syncing.synced)    # an earlier sync's, whose leader waits for the GIL
+        except Exception:
+            pass
+        self.syncing.fail(min(self.durable_sequence, self.published.record.fields.sequence))
+        tip = self.published
         space_clear_verified_from(&tip.space.space, tip.end)
         piece.iov_base = <void*><const char*>zeros
         piece.iov_len = self.file.page_size
@@ -488,8 +365,10 @@ cdef class Engine:
         if self.anonymous or self.tail.covers(end, commit_id):
             return 0
         with nogil:
-            self.syncing.lead(EVERYTHING)
+            self.syncing.lead()
         try:
+            if self.poison is not None:
+                raise self.uncertain(self.poison) from self.poison
             # The record that the slot names as durable must be so before the slot can be on the disk.
             self.file.device.sync()
             self.durable_sequence = self.appended.record.fields.sequence
@@ -498,7 +377,7 @@ cdef class Engine:
             self.poison_from(error)
             raise CommitUncertainError(f"{self.path}: a sync failed ({error})") from error
         finally:
-            self.syncing.end(0)
+            self.syncing.end()
         self.slot_words = self.checkpoint_words()
         return 0
 
@@ -556,8 +435,12 @@ cdef class Engine:
             return
         # A commit of another thread ends first; who waits behind it finds the engine closed.
         self.writer.acquire()
+        try:
+            self.make_durable(self.appended_sequence if self.unpublished else 0)
+        except CommitUncertainError:
+            pass                                   # its own thread says so
         with nogil:
-            self.syncing.lead(EVERYTHING)
+            self.syncing.lead()
         try:
             if self.wrote and not self.anonymous and self.poison is None and not self.find_successor():
                 self.close_cleanly()
@@ -566,7 +449,7 @@ cdef class Engine:
             if self.lock is not None:
                 self.lock.close()
             self.file.close()
-            self.syncing.end(0)
+            self.syncing.end()
             self.writer.release()
 
     def close_cleanly(self):

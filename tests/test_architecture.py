@@ -23,7 +23,7 @@ LAYERS = [
     ["views", "codecs", "stats", "catalogue", "history", "feed"],
     ["tree_codecs"],
     ["reader"],
-    ["commit_state", "succession", "engine", "registry"],
+    ["commit_state", "succession", "tips", "engine", "registry"],
     ["states"],
     ["differences"],
     ["session_trees", "changes", "session", "sorted_load", "writer"],

@@ -1,0 +1,21 @@
+"""The newest commit of a file, as this process knows it."""
+
+from typing import Self
+
+from cowtree.commit_state import CommitState
+from cowtree.storage.page_file import PageFile
+from cowtree.storage.recovery import Recovery
+
+class Tips:
+    file: PageFile
+    published: CommitState
+    appended: CommitState
+    path: str | None
+    readonly: bool
+    closed: bool
+    superseded: bool
+    successor: Self | None
+    durable_sequence: int
+    recovery: Recovery | None
+    def find_successor(self) -> bool: ...
+    def succeed(self, successor: Self | None) -> None: ...
