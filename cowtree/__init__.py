@@ -6,14 +6,15 @@ Layers, each importing only those above it in this list:
     pages/                                 what a tree page's bytes mean
     storage/                               where pages live: file, mapping, append, sync, lock, recovery
     tree/                                  how pages form a B-tree: search, edit, cursor
-    views, codecs/                         ranges to iterate; what the bytes of keys and values mean
+    arrow, views, codecs/                  columns; ranges to iterate; what the bytes of keys and values mean
     stats, catalogue, history, feed        values: numbers, records of the catalogue, commits, changes
     tree_codecs                            the codecs of a handle, and those that a tree records
     reader                                 the read methods that all handles share
     commit_state, succession               one commit to read; what a compacted file takes over
-    engine, registry                       who writes, what is published; one engine per file and process
+    tips, engine, registry                 the newest commit; who writes; one engine per file and process
     states, differences                    the named trees and tags of a commit; what two of them differ in
-    session, writer                        edits until commit; the write methods
+    session_trees, changes, session        what a transaction sees and edits, until it is a commit
+    sorted_load, writer                    runs of pairs; the write methods
     snapshot, transaction, database        the handles
     check, compaction, backup, demo, cli
 """

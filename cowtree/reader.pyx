@@ -14,9 +14,10 @@ from libc.string cimport memcpy
 from cowtree.layout cimport ENTRY_INLINE
 from cowtree.pages.leaf cimport ABSENT, DAMAGED, FOUND, Entry, leaf_entry
 from cowtree.storage.fault_guard cimport guarded
-from cowtree.tree.batch cimport find_values
+from cowtree.tree.batch cimport find_column, find_values
+from cowtree.tree.columns cimport Column, ColumnReader
 from cowtree.tree.cursor cimport (
-    MODE_ITEMS, MODE_KEYS, Cursor, RangeIterator, TreeSource, raise_status, range_iterator, guarded_value,
+    MODE_ITEMS, MODE_KEYS, MODE_VALUES, Cursor, RangeIterator, TreeSource, raise_status, range_iterator, guarded_value,
     run_buffer, value_bytes,
 )
 from cowtree.tree.search cimport rank_of, tree_find
@@ -154,6 +155,29 @@ cdef class Reader(TreeSource):
             values[i] = default if values[i] is MISSING else self.codecs.decode_value(values[i], raw[i])
         return values
 
+    def get_column(self, keys):
+        """The values of many keys, in their order, as one `pyarrow.BinaryArray`; null where a key is missing.
+
+        All from one commit; the bytes as they are stored, whatever the tree's value codec, without an object for each.
+        OverflowError above 2 GiB; ImportError without pyarrow.
+        """
+        cdef TreeView view
+        cdef Column column
+        cdef list raw
+        from cowtree.arrow import array_of
+        raw = [self.key_bytes(key) for key in keys]
+        if self.changing:
+            column = Column()
+            for key in raw:
+                column.add_value(self.lookup_bytes(key))
+            return array_of(column)
+        _pinned = self.pin(&view)
+        return array_of(find_column(self, &view, raw))
+
+    cdef bytes lookup_bytes(self, bytes key):
+        """The stored bytes of a key, or None."""
+        return next(range_iterator(self, MODE_VALUES, key, key, True, True, False), None)
+
     def __len__(self):
         cdef TreeView view
         _pinned = self.pin(&view)
@@ -241,6 +265,13 @@ cdef class Reader(TreeSource):
             return self.codecs.given_keys(range_iterator(self, mode, start, stop, include_start, include_stop, reverse))
         raw = range_iterator(self, MODE_ITEMS, start, stop, include_start, include_stop, reverse)
         return self.codecs.given_items(raw) if mode == MODE_ITEMS else self.codecs.given_values(raw)
+
+    def _columns(self, int mode, bytes start, bytes stop, bint include_start, bint include_stop, bint reverse, uint64_t rows):
+        """A reader of the range as columns of stored bytes, `rows` at a time at most."""
+        return ColumnReader(
+            range_iterator(self, mode, start, stop, include_start, include_stop, reverse),
+            mode != MODE_VALUES, mode != MODE_KEYS, rows,
+        )
 
     def _key_bytes(self, key):
         """The bytes of a key, which order as keys do."""

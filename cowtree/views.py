@@ -112,6 +112,36 @@ class _RangeView:
             found.reverse()
         return list(found[:: positions.step])
 
+    def _columns(self, rows: int) -> Any:
+        rows = operator.index(rows)
+        if rows < 1:
+            raise ValueError("a batch has at least one row")
+        return self._reader._columns(
+            self._mode,
+            self._start,
+            self._stop,
+            self._include_start,
+            self._include_stop,
+            self._reverse,
+            rows,
+        )
+
+    def arrow_batches(self, rows: int = 65_536) -> Iterator[Any]:
+        """The entries of one commit as Arrow arrays of at most `rows` rows, and mostly of 16 MiB; see `to_arrow`."""
+        from cowtree.arrow import arrays_of
+
+        return arrays_of(self._columns(rows))
+
+    def to_arrow(self) -> Any:
+        """The entries as one `pyarrow.ChunkedArray` of binary, without an object for each; needs pyarrow.
+
+        Items: a `pyarrow.Table` with the columns `key` and `value`. The bytes are those stored, whatever the tree's
+        codecs. O(n); lets other threads run while it reads.
+        """
+        from cowtree.arrow import BATCH_ROWS, joined_array
+
+        return joined_array(self.arrow_batches(BATCH_ROWS))
+
     def __repr__(self) -> str:
         try:
             return f"<cowtree.{type(self).__name__} of {len(self)} entries>"
@@ -167,6 +197,18 @@ class ItemsView(_RangeView, ItemsViewABC[K, V]):
     @classmethod
     def _from_iterable(cls, it: Any) -> set[Any]:
         return set(it)
+
+    def arrow_batches(self, rows: int = 65_536) -> Iterator[Any]:
+        """The entries of one commit as `pyarrow.RecordBatch`es of at most `rows` rows; see `to_arrow`."""
+        from cowtree.arrow import record_batches
+
+        return record_batches(self._columns(rows))
+
+    def to_arrow(self) -> Any:
+        """The entries as one `pyarrow.Table` with the columns `key` and `value`; see `KeysView.to_arrow`."""
+        from cowtree.arrow import BATCH_ROWS, table
+
+        return table(self.arrow_batches(BATCH_ROWS))
 
     def __contains__(self, item: object) -> bool:
         if not isinstance(item, tuple) or len(item) != 2:

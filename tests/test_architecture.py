@@ -20,7 +20,7 @@ LAYERS = [
     ["errors", "options", "layout", "checksum", "buffers"],
     ["pages", "storage"],
     ["tree"],
-    ["views", "codecs", "stats", "catalogue", "history", "feed"],
+    ["arrow", "views", "codecs", "stats", "catalogue", "history", "feed"],
     ["tree_codecs"],
     ["reader"],
     ["commit_state", "succession", "tips", "engine", "registry"],

@@ -11,6 +11,7 @@ from cowtree.layout cimport (
 from cowtree.pages.branch cimport branch_child, branch_find
 from cowtree.pages.leaf cimport DAMAGED, FOUND, Entry, leaf_entry, leaf_find, leaf_guess
 from cowtree.storage.fault_guard cimport FAULT, guarded, guarded_fn
+from cowtree.tree.columns cimport Column
 from cowtree.tree.cursor cimport TreeSource, raise_status, value_bytes
 from cowtree.tree.search cimport LINE, prefetch_page
 from cowtree.tree.view cimport PageView, TreeView, view_page, view_root
@@ -46,20 +47,9 @@ cdef list find_values(TreeSource source, const TreeView* view, list keys, object
     piece.view = view
     piece.searches = searches
     for start in range(0, total, PIECE):
-        piece.count = <uint32_t>min(total - start, PIECE)
-        for i in range(piece.count):
-            key = <bytes?>keys[start + i]
-            searches[i].key = <const uint8_t*>PyBytes_AS_STRING(key)
-            searches[i].key_size = <uint32_t>min(PyBytes_GET_SIZE(key), 65537)     # no key in a tree is as long
-        if view.space.mirrored:
-            run_guarded(run_searches, &piece)
-        else:
-            with nogil:
-                run_guarded(run_searches, &piece)
+        search_piece(source, &piece, keys, start)
         for i in range(piece.count):
             search = &searches[i]
-            if search.status < 0:
-                raise_status(source.source_path(), search.number, search.status)
             if search.status != FOUND:
                 continue
             if search.entry.kind == ENTRY_INLINE:
@@ -69,11 +59,70 @@ cdef list find_values(TreeSource source, const TreeView* view, list keys, object
                 search.into = NULL
                 found = value_bytes(view, &search.entry, False, source.source_path())
             values[start + i] = found
-        run_guarded(run_copies, &piece)
-        for i in range(piece.count):
-            if searches[i].status < 0:
-                raise_status(source.source_path(), searches[i].number, searches[i].status)
+        copy_piece(source, &piece)
     return values
+
+
+cdef Column find_column(TreeSource source, const TreeView* view, list keys):
+    cdef Search searches[PIECE]
+    cdef Search* search
+    cdef Piece piece
+    cdef Column column = Column()
+    cdef Py_ssize_t start, total = len(keys)
+    cdef uint64_t first_row
+    cdef uint32_t i
+    piece.view = view
+    piece.searches = searches
+    for start in range(0, total, PIECE):
+        if view.root == 0:
+            for _ in range(min(total - start, PIECE)):
+                column.add_value(None)
+            continue
+        search_piece(source, &piece, keys, start)
+        first_row = column.rows
+        for i in range(piece.count):
+            search = &searches[i]
+            if search.status != FOUND:
+                column.add_value(None)
+            elif search.entry.kind == ENTRY_INLINE:
+                column.add_room(search.entry.value_size)
+            else:
+                column.add_value(value_bytes(view, &search.entry, False, source.source_path()))
+        for i in range(piece.count):               # only now, for the column moves when it grows
+            searches[i].into = column.place(first_row + i)
+        copy_piece(source, &piece)
+    return column
+
+
+cdef int search_piece(TreeSource source, Piece* piece, list keys, Py_ssize_t start) except -1:
+    """Search for PIECE keys from `start` on, or as many as are left."""
+    cdef const TreeView* view = piece.view
+    cdef uint32_t i
+    piece.count = <uint32_t>min(len(keys) - start, PIECE)
+    for i in range(piece.count):
+        key = <bytes?>keys[start + i]
+        piece.searches[i].key = <const uint8_t*>PyBytes_AS_STRING(key)
+        piece.searches[i].key_size = <uint32_t>min(PyBytes_GET_SIZE(key), 65537)     # no key in a tree is as long
+    if view.space.mirrored:
+        run_guarded(run_searches, piece)
+    else:
+        with nogil:
+            run_guarded(run_searches, piece)
+    return check_piece(source, piece)
+
+
+cdef int copy_piece(TreeSource source, Piece* piece) except -1:
+    """Copy the inline values that were found to where they are wanted."""
+    run_guarded(run_copies, piece)
+    return check_piece(source, piece)
+
+
+cdef int check_piece(TreeSource source, const Piece* piece) except -1:
+    cdef uint32_t i
+    for i in range(piece.count):
+        if piece.searches[i].status < 0:
+            raise_status(source.source_path(), piece.searches[i].number, piece.searches[i].status)
+    return 0
 
 
 cdef void run_guarded(guarded_fn run, Piece* piece) noexcept nogil:

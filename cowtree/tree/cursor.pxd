@@ -9,7 +9,7 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
 from cowtree.pages.leaf cimport Entry
 from cowtree.tree.search cimport Path
-from cowtree.tree.view cimport TreeView
+from cowtree.tree.view cimport PageView, TreeView
 
 cdef class TreeSource:
     """What gives views of one tree: a snapshot, a database (its newest commit), an open transaction."""
@@ -33,6 +33,31 @@ cdef class ValueBuffer:
     cdef object pinned
     cdef const uint8_t* data
     cdef Py_ssize_t size
+
+cdef enum Move:
+    TO_KEY = 0            # first entry >= key
+    TO_FIRST = 1
+    TO_LAST = 2
+    TO_INDEX = 3
+    FORWARD = 4           # first entry of the next leaf
+    BACKWARD = 5          # last entry of the previous leaf
+    BELOW_KEY = 6         # last entry < key
+    UPTO_KEY = 7          # last entry <= key
+    ABOVE_KEY = 8         # first entry > key
+
+cdef struct WalkRequest:
+    const TreeView* view
+    Path* path
+    const uint8_t* key
+    uint64_t index
+    uint8_t* into
+    uint32_t key_size
+    uint32_t size
+    int how
+    PageView at
+
+# Move a path and copy the leaf it ends in: FOUND, ABSENT (nothing there), or a negative status. To be run guarded.
+cdef int walk(void* argument) noexcept nogil
 
 cdef class LeafWalk:
     cdef TreeSource source

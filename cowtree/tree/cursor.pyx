@@ -24,28 +24,6 @@ from cowtree.tree.view cimport DIRTY, PageView, TreeView, dirty_page
 from cowtree.errors import CorruptionError
 from cowtree.storage.page_file import space_error
 
-cdef enum Move:
-    TO_KEY = 0            # first entry >= key
-    TO_FIRST = 1
-    TO_LAST = 2
-    TO_INDEX = 3
-    FORWARD = 4           # first entry of the next leaf
-    BACKWARD = 5          # last entry of the previous leaf
-    BELOW_KEY = 6         # last entry < key
-    UPTO_KEY = 7          # last entry <= key
-    ABOVE_KEY = 8         # first entry > key
-
-cdef struct WalkRequest:
-    const TreeView* view
-    Path* path
-    const uint8_t* key
-    uint64_t index
-    uint8_t* into
-    uint32_t key_size
-    uint32_t size
-    int how
-    PageView at
-
 cdef struct RunRequest:
     const Space* space
     uint64_t page
