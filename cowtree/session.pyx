@@ -33,6 +33,7 @@ from cowtree.tree.cursor cimport MODE_VALUES, TreeSource, raise_status, range_it
 from cowtree.tree.dirty_pages cimport arena_clear
 from cowtree.tree.editor cimport Editor, Tree, editor_begin, own_root
 from cowtree.tree.flush cimport embed_root, flush_children, flush_tree
+from cowtree.tree.pack cimport pack_tree
 from cowtree.tree.rebalance cimport clear_tree
 from cowtree.tree.search cimport Path
 from cowtree.tree.view cimport DIRTY
@@ -249,9 +250,11 @@ cdef class Session(Changes):
         cdef Path path
         cdef bytes key, record
         cdef int found
+        pack_tree(editor, &self.default_tree.tree)
         for tree in self.trees.values():
             if not tree.touched:
                 continue
+            pack_tree(editor, &tree.tree)
             key = catalogue_key(tree.name, self.engine.file.page_size)
             found = self.find(
                 self.catalogue, <const uint8_t*>PyBytes_AS_STRING(key), <uint32_t>PyBytes_GET_SIZE(key), &path
