@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 
 from bench import machine, options, report
 from bench import workloads as workloads  # registers them
@@ -67,17 +68,26 @@ def main(arguments: argparse.Namespace) -> int:
     document = options.document(engines, folder, settings)
     chosen = _chosen(arguments.workload, arguments.set)
     _print_setting(document, keys, repeat, durable=any(each.sync for each in chosen))
+
+    def save(results: dict[str, object]) -> None:
+        if arguments.json:
+            options.write_json(arguments.json, {**document, "results": results})
+
     with Runner(engines, keys, repeat=repeat, folder=folder, warm_up=warm_up) as runner:
-        results, status = run_workloads(runner, chosen, engines)
-    if arguments.json:
-        options.write_json(arguments.json, {**document, "results": results})
+        _, status = run_workloads(runner, chosen, engines, save)
     return status
 
 
 def run_workloads(
-    runner: Runner, chosen: list[Workload], engines: list[Engine]
+    runner: Runner,
+    chosen: list[Workload],
+    engines: list[Engine],
+    save: Callable[[dict[str, object]], None] = lambda _: None,
 ) -> tuple[dict[str, object], int]:
-    """Print a row for each; the summaries by name, and the status: 1 if answers differed."""
+    """Print a row for each; the summaries by name, and the status: 1 if answers differed.
+
+    `save` gets the summaries so far after each workload: a run of an hour may end early.
+    """
     names = [engine.name for engine in engines]
     print(report.header(names), flush=True)
     results: dict[str, object] = {}
@@ -96,6 +106,7 @@ def run_workloads(
         else:
             print(report.row(result, names), flush=True)
             results[workload.name] = report.summary(result)
+            save(results)
     return results, status
 
 

@@ -237,3 +237,25 @@ def test_names_of_codecs_stay_inside_a_record(path: Path) -> None:
         db.compact()
         assert db.check().ok
         assert dict(db.tree(name)) == {b"a": b"1"}
+
+
+@pytest.mark.skipif(
+    not Path("/proc/self/maps").exists(), reason="the system does not list what is mapped"
+)
+def test_a_replaced_file_is_let_go_without_a_collection(path: Path) -> None:
+    """Each file that a reference cycle keeps mapped keeps its disk space too."""
+    gc.collect()
+    gc.disable()
+    try:
+        with cowtree.open(path, sync=False) as db:
+            for turn in range(4):
+                for i in range(50):
+                    with db.transaction() as txn:
+                        txn[b"%d" % i] = b"%d" % turn * 1000
+                del txn
+                db.compact()
+            with open("/proc/self/maps", encoding="utf-8") as maps:
+                kept = [line for line in maps if str(path.parent) in line and "deleted" in line]
+        assert kept == []
+    finally:
+        gc.enable()

@@ -253,7 +253,8 @@ def _hop(
             # Few records are the rule; where they are many, whole windows.
             record = reader.read_commit(number, ahead if len(records) < 8 else 4 * ahead)
         except CorruptionError as error:
-            return records, error, bool(reader.first_word(number))
+            # Its traceback would hold this frame, and with it the file, until a collection.
+            return records, error.with_traceback(None), bool(reader.first_word(number))
         reason = record_follows(records[-1], record)
         if reason is not None:
             return records, CorruptionError(reason, path=page_file.path, page=number), True
