@@ -142,12 +142,15 @@ cdef class Changes:
         pages = run_page_count(value_size, editor.space.page_size)
         if value_size > WRITE_AT_ONCE_BYTES:
             self.begin_range()
+            self.writing_out = True
             try:
                 self.work.writer.add_run(value, value_size, &number)
                 self.reach_written()
             except BaseException:
                 self.failed = True
                 raise
+            finally:
+                self.writing_out = False
         else:
             run = arena_run(&editor.arena, value, value_size, pages, editor.epoch)
             if run == NULL:
@@ -289,6 +292,9 @@ cdef class Changes:
         """Close a savepoint and those inside it; without `keep` everything since it is undone."""
         cdef Editor* editor = &self.work.editor
         cdef uint64_t first, page
+        self.await_written()
+        if not self.active or self.busy:
+            self.check_usable()
         if not keep:
             self.unsettled = None                  # its entries came after the savepoint: opening one settles them
         self.savepoint_serial += 1
@@ -337,6 +343,7 @@ cdef class Changes:
         """Write the finished subtrees of every tree and free their memory."""
         cdef Editor* editor = &self.work.editor
         cdef WriteTree tree
+        self.writing_out = True
         try:
             self.begin_range()
             for tree in [self.default_tree, *self.trees.values()]:
@@ -346,6 +353,8 @@ cdef class Changes:
         except BaseException:
             self.failed = True
             raise
+        finally:
+            self.writing_out = False
         arena_sweep(&editor.arena)
         editor.last_leaf = NULL
         editor.version += 1

@@ -434,6 +434,7 @@ cdef class Database(Writer):
         """
         from cowtree.compaction import compact
         compact(self, progress)
+        self.live()                                # let go of the file before: its space comes back when nobody has it
 
     def backup(self, path, *, at=None, incremental=False, progress=None):
         """Write a database with everything up to the newest commit, or the one that `at` names, to a new file `path`.

@@ -34,6 +34,9 @@ cdef class Engine(Tips):
     cdef object spare                      # working memory of the last transaction
 
     cdef int require_usable(self) except -1
+    cdef bint doomed(self) noexcept
+    cdef object reason(self)
+    cdef int blank_unpublished(self) except -1
     cdef bint may_write_durably(self, uint64_t end) noexcept
     cdef int append(self, CommitState state, bint durable, bint synced) except -1
     cdef int make_durable(self, uint64_t sequence) except -1

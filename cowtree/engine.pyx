@@ -84,11 +84,18 @@ cdef class Engine:
             raise ReadOnlyError(f"{self.path}: the database is open read-only")
         if self.file.write_refused_reason is not None:
             raise ReadOnlyError(f"{self.path}: {self.file.write_refused_reason}")
-        if self.poison is not None:
+        if self.doomed():
             raise CommitUncertainError(
-                f"{self.path}: a sync failed before ({self.poison}); close all handles and open the file again"
+                f"{self.path}: a sync failed before ({self.reason()}); close all handles and open the file again"
             ) from self.poison
         return 0
+
+    cdef bint doomed(self) noexcept:
+        """Did a sync fail? Known here before the thread whose sync it was has the GIL again and can say more."""
+        return self.poison is not None or self.syncing.failed
+
+    cdef object reason(self):
+        return "in another thread" if self.poison is None else self.poison
 
     cdef int begin_write(self, object timeout, TreeSource handle) except -1:
         """Become the one writer: mutex, process lock, newest tip. `timeout` in seconds, None = for ever.
@@ -206,7 +213,7 @@ cdef class Engine:
         A lock that is used again soon is kept, which saves taking, checking and releasing it with each commit.
         """
         cdef uint64_t before
-        if self.lock is None or not self.lock.busy() or self.poison is not None:
+        if self.lock is None or not self.lock.busy() or self.doomed():
             return 0
         if self.syncs_pending or self.appended is not self.published:
             return 0
@@ -240,12 +247,15 @@ cdef class Engine:
         cdef uint64_t sequence = state.record.fields.sequence
         cdef bint alone = self.published.record.fields.sequence + 1 == sequence
         cdef bint held = True                      # the writer mutex
-        self.set_appended(state)
-        self.wrote = True
-        if state.end > self.tail.zero_upto:
-            self.tail.zero_upto = 0
         self.syncs_pending += 1
         try:
+            if self.doomed():                      # while it was written: its page may stand behind a blanked one
+                self.blank_unpublished()
+                raise self.uncertain(self.reason()) from self.poison
+            self.set_appended(state)
+            self.wrote = True
+            if state.end > self.tail.zero_upto:
+                self.tail.zero_upto = 0
             if synced:
                 self.durable_sequence = sequence
                 self.publish(state)
@@ -287,7 +297,7 @@ cdef class Engine:
         if outcome == TOLD:
             return 0
         if outcome == FAILED:
-            raise self.uncertain(self.poison) from self.poison
+            raise self.uncertain(self.reason()) from self.poison
         try:
             if outcome == LED_AND_FAILED:
                 raise self.file.device.sync_error
@@ -333,22 +343,15 @@ cdef class Engine:
         The commit pages of the unpublished records are blanked in the page cache, so that no reader hops onto them
         when the lock is gone.
         """
-        cdef CommitState tip
-        cdef bytes zeros = bytes(self.file.page_size)
-        cdef iovec piece
         self.poison = error
         try:
-            self.publish_synced(self.syncing.synced)    # an earlier sync's, whose leader waits for the GIL
+            # What is durable stays: an earlier sync's whose leader waits for the GIL, and what a slot may name.
+            self.publish_synced(max(self.syncing.synced, self.durable_sequence))
         except Exception:
             pass
         self.syncing.fail(min(self.durable_sequence, self.published.record.fields.sequence))
-        tip = self.published
-        space_clear_verified_from(&tip.space.space, tip.end)
-        piece.iov_base = <void*><const char*>zeros
-        piece.iov_len = self.file.page_size
         try:
-            # Blanking the first unpublished commit page is enough: hops stop there.
-            self.file.device.write(&piece, 1, tip.end << self.file.shift)
+            self.blank_unpublished()
             # Commits that were published without a sync may be lost as well: say so, under no boot's name.
             write_checkpoint(
                 self.file.device, self.file.page_size, self.file.generation,
@@ -360,6 +363,16 @@ cdef class Engine:
         except Exception:
             pass                                   # the poison stands; a reopen verifies from the medium
 
+    cdef int blank_unpublished(self) except -1:
+        """Nobody may find what stands behind the published record. Its first commit page is enough: hops stop there."""
+        cdef CommitState tip = self.published
+        cdef bytes zeros = bytes(self.file.page_size)
+        cdef iovec piece
+        space_clear_verified_from(&tip.space.space, tip.end)
+        piece.iov_base = <void*><const char*>zeros
+        piece.iov_len = self.file.page_size
+        return self.file.device.write_cached(&piece, 1, tip.end << self.file.shift)
+
     cdef int cover_unsynced(self, uint64_t end, uint64_t commit_id) except -1:
         """I8: an unsynced record that ends at page `end` is about to be written."""
         if self.anonymous or self.tail.covers(end, commit_id):
@@ -367,11 +380,13 @@ cdef class Engine:
         with nogil:
             self.syncing.lead()
         try:
-            if self.poison is not None:
-                raise self.uncertain(self.poison) from self.poison
-            # The record that the slot names as durable must be so before the slot can be on the disk.
+            if self.doomed():
+                raise self.uncertain(self.reason()) from self.poison
+            # The record that the slot names as durable must be so before the slot can be on the disk. With the writer
+            # mutex held nothing is appended meanwhile.
             self.file.device.sync()
-            self.durable_sequence = self.appended.record.fields.sequence
+            self.publish_synced(self.appended_sequence)
+            self.syncing.tell(self.appended_sequence)
             self.tail.cover(self.appended.record, end, commit_id)
         except OSError as error:
             self.poison_from(error)
@@ -391,7 +406,7 @@ cdef class Engine:
 
         Skipped while somebody writes.
         """
-        if not self.tail.low(self.appended.end) or self.closed or self.poison is not None:
+        if not self.tail.low(self.appended.end) or self.closed or self.doomed():
             return 0
         if durable and self.published.record.fields.sequence != self.durable_sequence:
             return 0                               # the slot that is written must name a durable record
@@ -442,8 +457,9 @@ cdef class Engine:
         with nogil:
             self.syncing.lead()
         try:
-            if self.wrote and not self.anonymous and self.poison is None and not self.find_successor():
+            if self.wrote and not self.anonymous and not self.doomed() and not self.find_successor():
                 self.close_cleanly()
+                self.syncing.tell(self.appended_sequence)
         finally:
             self.closed = True
             if self.lock is not None:

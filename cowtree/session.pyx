@@ -99,7 +99,7 @@ cdef class Session(Changes):
             return self.base.record.fields.commit_id
         while self.savepoints:
             self.close_savepoint(self.savepoints[0][0], True)
-        if engine.poison is not None:
+        if engine.doomed():
             self.rollback()
             engine.require_usable()
         self.busy = True
@@ -369,7 +369,11 @@ cdef class Session(Changes):
             )
         if fields.page_count << self.engine.file.shift > PRESYNC_BYTES and not self.engine.anonymous:
             writer.flush()
-            self.engine.file.device.sync()
+            try:
+                self.engine.file.device.sync()
+            except BaseException as error:
+                self.engine.poison_from(error)     # other commits' pages may be what could not be written
+                raise
             fields.flags |= FLAG_PRESYNCED
         if encode_commit(
             page, usable, &fields, skip, skip_count, <const uint8_t*>PyBytes_AS_STRING(note), note_size,
@@ -402,16 +406,20 @@ cdef class Session(Changes):
 
     cdef int rollback(self) except -1:
         """Forget everything and end. What was spilled is cut off the file."""
-        cdef bint wrote = self.writing
         cdef Engine engine = self.engine
         if not self.active:
             return 0
         if fork_generation() != engine.fork_mark:
             self.active = False                    # the parent's to end; nothing is touched here
             return 0
-        if wrote:
+        self.await_written()
+        if not self.active:                        # by now: another thread has ended it
+            return 0
+        if self.busy:
+            return self.check_usable()
+        if self.writing:
             self.work.writer.abort()
-            if engine.poison is None:
+            if not engine.doomed():
                 engine.cut_back()
         self.end()
         engine.finish_write()

@@ -63,6 +63,7 @@ cdef class SessionTrees:
     cdef bint active
     cdef bint failed                       # only a rollback is left
     cdef bint busy                         # another thread is in the middle of a commit
+    cdef bint writing_out                  # a thread writes finished pages, without the GIL
     cdef bint default_loaded               # the default tree's codecs were looked up
     cdef Unsettled unsettled               # or None
 
@@ -70,6 +71,7 @@ cdef class SessionTrees:
     cdef uint64_t version(self) noexcept   # changes whenever a tree does
     cdef int check(self) except -1
     cdef int check_usable(self) except -1  # `check` that leaves unsettled entries alone
+    cdef int await_written(self) except -1
     cdef WriteTree tree_named(self, str name)
     cdef int set_record(self, WriteTree tree, bytes record) except -1
     cdef int agree_codecs(self, WriteTree tree, TreeCodecs codecs) except -1

@@ -1,6 +1,8 @@
 # cython: language_level=3, autotestdict=False, auto_pickle=False, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False, nonecheck=True
 """What a write session sees: see `session_trees.pxd`."""
 
+import time
+
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
@@ -113,9 +115,11 @@ cdef class SessionTrees:
         return self.work.editor.version if self.work is not None else 0
 
     cdef int check(self) except -1:
+        cdef Unsettled unsettled
         self.check_usable()
-        if self.unsettled is not None:
-            self.unsettled.settle()
+        unsettled = self.unsettled                 # held here: settling, it takes itself out of the session
+        if unsettled is not None:
+            unsettled.settle()
         return 0
 
     cdef int check_usable(self) except -1:
@@ -127,6 +131,15 @@ cdef class SessionTrees:
             raise TransactionError("the transaction belongs to the parent process")
         if self.busy:
             raise TransactionError("the transaction is being committed by another thread")
+        if self.writing_out:
+            self.await_written()
+            return self.check_usable()
+        return 0
+
+    cdef int await_written(self) except -1:
+        """Return when no other thread is writing: the trees are between two states then. Milliseconds."""
+        while self.writing_out and fork_generation() == self.engine.fork_mark:
+            time.sleep(0.0002)
         return 0
 
     cdef WriteTree tree_named(self, str name):

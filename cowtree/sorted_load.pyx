@@ -41,11 +41,13 @@ cdef class SortedLoad(Unsettled):
     cdef bint take(self, object pair) except -1:
         """Let a pair of bytes wait for its leaf; False: it is to be put as usual, which settles those before it."""
         cdef Editor* editor = &self.session.work.editor
-        cdef uint32_t size = editor.space.usable_size
+        cdef uint32_t size
         cdef const uint8_t* key_data
         cdef const uint8_t* value_data
         cdef uint64_t key_size, value_size
         cdef const Item* last
+        self.session.check_usable()                # the input may have ended it
+        size = editor.space.usable_size
         if not PyTuple_CheckExact(pair) or PyTuple_GET_SIZE(pair) != 2:
             return False
         key = <object>PyTuple_GET_ITEM(pair, 0)
@@ -62,7 +64,6 @@ cdef class SortedLoad(Unsettled):
         ):
             return False
         if self.session.unsettled is self:
-            self.session.check_usable()
             last = &self.run.items.items[self.run.items.count - 1]
             if not follows(last, key_data, <uint32_t>key_size):
                 return False
@@ -85,7 +86,6 @@ cdef class SortedLoad(Unsettled):
             or LEAF_SLOT_SIZE + LEAF_ENTRY_HEADER + key_size + value_size <= leaf_free(session.near.leaf)
         ):
             return False
-        session.check_usable()
         if leaf_find(session.near.leaf, session.work.editor.space.usable_size, key, key_size, &slot) != ABSENT:
             return False
         if slot < entry_count(session.near.leaf):

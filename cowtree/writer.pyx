@@ -231,6 +231,7 @@ cdef class Writer(Reader):
         try:
             count = self.store_pairs(session, pairs, serial)
         except BaseException:
+            session.unsettled = None
             if session.active and session.has_savepoint(serial):
                 session.close_savepoint(serial, False)
             self.leave(session, False)
@@ -246,7 +247,7 @@ cdef class Writer(Reader):
         for pair in pairs:
             if session.savepoint_serial != known:  # the input itself opens or ends savepoints
                 if not session.has_savepoint(serial):
-                    raise TransactionError("the pairs being stored rolled back a savepoint around them: none is stored")
+                    raise TransactionError("the pairs being stored ended a savepoint around them, and share its fate")
                 known = session.savepoint_serial
                 tree = load.tree = self.target(session)
             if not load.take(pair):
@@ -259,7 +260,7 @@ cdef class Writer(Reader):
                     pass
         session.check()
         if not session.has_savepoint(serial):
-            raise TransactionError("the pairs being stored rolled back a savepoint around them: none is stored")
+            raise TransactionError("the pairs being stored ended a savepoint around them, and share its fate")
         return count
 
     def load(self, pairs, *, batch=None, progress=None):

@@ -5,6 +5,9 @@ from __future__ import annotations
 import errno
 import os
 import threading
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -21,11 +24,17 @@ class Gate:
         self.changed = threading.Condition()
         self.closed = False
         self.writes = self.begun = self.let_through = 0
+        self.truncations = 0
         self.failing: set[int] = set()
+        self.let_through_at_size: int | None = None
+        self.at_write: Callable[[], object] = lambda: None
 
     def write(self, offset: int, data: bytes) -> None:
+        self.at_write()
         with self.changed:
             self.writes += 1
+            if self.let_through_at_size is not None and len(data) > self.let_through_at_size:
+                self.let_through = 99
             self.changed.notify_all()
 
     def sync(self) -> None:
@@ -42,12 +51,12 @@ class Gate:
         self.sync()
 
     def truncate(self, size: int) -> None:
-        pass
+        self.truncations += 1
 
     def close(self) -> None:
         with self.changed:
             self.closed = True
-            self.writes = self.begun = self.let_through = 0
+            self.writes = self.begun = self.let_through = self.truncations = 0
 
     def let(self, number: int) -> None:
         with self.changed:
@@ -60,16 +69,18 @@ class Gate:
                 assert self.changed.wait(PATIENCE_SECONDS)
 
 
-class Committer(threading.Thread):
-    def __init__(self, db: cowtree.Database, key: bytes) -> None:
+class Work(threading.Thread):
+    """Does something, and keeps how it ended."""
+
+    def __init__(self, work: Callable[[], object]) -> None:
         super().__init__(daemon=True)
-        self.db, self.key = db, key
+        self.work = work
         self.outcome: object = None
         self.start()
 
     def run(self) -> None:
         try:
-            self.db[self.key] = b"1"
+            self.work()
             self.outcome = "acknowledged"
         except BaseException as error:
             self.outcome = error
@@ -90,14 +101,14 @@ def traced(path: Path, gate: Gate) -> TracedDatabase:
     return TracedDatabase(str(path), gate)
 
 
-def batch_behind(gate: Gate, db: cowtree.Database, count: int) -> tuple[Committer, list[Committer]]:
+def batch_behind(gate: Gate, db: cowtree.Database, count: int) -> tuple[Work, list[Work]]:
     """A commit whose sync is under way, and `count` that were written behind it."""
     gate.close()
-    first = Committer(db, b"first")
+    first = Work(lambda: put(db, b"first", durable=True))
     gate.until(begun=1)
     others = []
     for i in range(count):
-        others.append(Committer(db, b"other %d" % i))
+        others.append(Work(partial(put, db, b"other %d" % i, durable=True)))
         gate.until(writes=2 + i)
     return first, others
 
@@ -174,3 +185,157 @@ def test_closing_waits_for_commits_under_way(
             else:
                 assert isinstance(outcome, cowtree.CommitUncertainError | cowtree.ClosedError)
         assert again.check().ok
+
+
+def put(db: cowtree.Database, key: bytes, *, durable: bool) -> None:
+    with db.transaction(sync=durable) as txn:
+        txn[key] = b"1"
+
+
+def opens_with(path: Path, keys: list[bytes]) -> None:
+    """The file is sound and holds what was acknowledged as durable."""
+    with cowtree.open(path) as db:
+        assert db.check().ok
+        for key in keys:
+            assert db[key] == b"1", key
+        db[b"after"] = b"1"
+
+
+# Which threads meet is up to the system: each of these is tried often, and must hold however they do.
+OFTEN = range(12)
+
+
+@pytest.mark.parametrize("_", OFTEN)
+def test_a_sync_fails_beneath_a_commit_that_another_sync_made_durable(
+    traced: TracedDatabase, gate: Gate, path: Path, _: int
+) -> None:
+    """An unsynced commit syncs what is behind it, and a slot names that: it must not be blanked when its own fails."""
+    db = traced.db
+    put(db, b"zero", durable=True)
+    gate.close()
+    durable: list[bytes] = [b"zero"]
+
+    def first_and_unsynced() -> None:
+        put(db, b"first", durable=True)
+        durable.append(b"first")
+        put(db, b"unsynced", durable=False)
+
+    first = Work(first_and_unsynced)
+    gate.until(begun=1)
+    second = Work(lambda: put(db, b"second", durable=True))
+    gate.until(writes=2)
+    gate.failing = {4}
+    gate.let(99)
+    if second.end() == "acknowledged":
+        durable.append(b"second")
+    first.end()
+    with suppress(OSError, cowtree.Error):
+        traced.close()
+    opens_with(path, durable)
+
+
+@pytest.mark.parametrize("_", OFTEN)
+def test_a_sync_fails_while_an_unsynced_commit_waits_to_sync(
+    traced: TracedDatabase, gate: Gate, path: Path, _: int
+) -> None:
+    db = traced.db
+    put(db, b"zero", durable=True)
+    gate.close()
+    first = Work(lambda: put(db, b"first", durable=True))
+    gate.until(begun=1)
+    second = Work(lambda: put(db, b"second", durable=False))
+    gate.failing = {1}
+    gate.let(99)
+    assert isinstance(first.end(), cowtree.CommitUncertainError)
+    second.end()
+    with suppress(OSError, cowtree.Error):
+        traced.close()
+    opens_with(path, [b"zero"])
+
+
+@pytest.mark.parametrize("_", OFTEN)
+def test_a_close_after_a_failed_sync_is_not_a_clean_one(
+    traced: TracedDatabase, gate: Gate, path: Path, _: int
+) -> None:
+    db = traced.db
+    put(db, b"zero", durable=True)
+    put(db, b"unsynced", durable=False)
+    gate.close()
+    syncing = Work(db.sync)
+    gate.until(begun=1)
+    closing = Work(traced.close)
+    gate.failing = {1}
+    gate.let(99)
+    assert isinstance(syncing.end(), cowtree.CommitUncertainError)
+    closing.end()
+    assert gate.truncations == 0
+    opens_with(path, [b"zero"])
+
+
+@pytest.mark.parametrize("_", OFTEN)
+def test_a_sync_fails_while_a_commit_is_being_written(
+    traced: TracedDatabase, gate: Gate, path: Path, _: int
+) -> None:
+    """What was acknowledged before the failure is read in this process; what comes after it is refused."""
+    db = traced.db
+    put(db, b"zero", durable=True)
+    put(db, b"unsynced", durable=False)
+    gate.close()
+    gate.failing = {1}
+    gate.let_through_at_size = 1 << 20
+    syncing = Work(db.sync)
+    gate.until(begun=1)
+
+    def large() -> None:
+        with db.transaction(sync=False) as txn:
+            txn.update((b"%07d" % i, b"v" * 1000) for i in range(4000))
+
+    outcome = Work(large).end()
+    assert isinstance(syncing.end(), cowtree.CommitUncertainError)
+    found = dict(db.items())
+    assert len(found) == (4002 if outcome == "acknowledged" else 2)
+    with suppress(OSError, cowtree.Error):
+        traced.close()
+    opens_with(path, [b"zero"])
+
+
+@pytest.mark.parametrize("work", ["savepoint", "put", "read", "rollback"])
+def test_another_thread_uses_a_transaction_that_is_spilling(path: Path, work: str) -> None:
+    gate = Gate()
+    traced = TracedDatabase(str(path), gate, write_memory=30_000)
+    txn = traced.db.transaction(sync=False)
+    others: list[Work] = []
+
+    def meddle() -> None:
+        if work == "savepoint":
+            with txn.savepoint():
+                txn[b"aaa"] = b"1"
+        elif work == "put":
+            txn[b"aaa"] = b"1"
+        elif work == "read":
+            assert [key for key, _ in zip(txn.keys(), range(3), strict=False)] == sorted(
+                txn.keys()
+            )[:3]
+        else:
+            txn.rollback()
+
+    gate.at_write = lambda: others.append(Work(meddle)) if len(others) < 3 else None
+    try:
+        for i in range(5000):
+            txn[b"%08d" % i] = b"v" * 40
+        txn.commit()
+    except cowtree.TransactionError:
+        assert work == "rollback"
+    outcomes = [other.end() for other in others]
+    assert outcomes
+    for (
+        outcome
+    ) in outcomes:  # refused, if it came while the transaction was being committed or had ended
+        assert outcome == "acknowledged" or isinstance(outcome, cowtree.TransactionError)
+    assert traced.db.check().ok
+    if work == "rollback" and "acknowledged" in outcomes:
+        assert len(traced.db) == 0
+    else:
+        stored = work in ("put", "savepoint") and "acknowledged" in outcomes
+        assert len(traced.db) == 5000 + stored
+    traced.close()

@@ -220,3 +220,20 @@ def test_runs_of_any_kind(
         assert list(db.items()) == sorted(expected.items())
         assert len(db) == len(expected)
         assert db.check().problems == ()
+
+
+def test_input_that_ends_the_savepoint_around_it(db: cowtree.Database) -> None:
+    """What it gave until then belongs to whoever opened the savepoint; nothing that was waiting is touched later."""
+    txn = db.transaction()
+    savepoint = txn.savepoint()
+
+    def pairs() -> Iterator[tuple[bytes, bytes]]:
+        yield from PAIRS[:500]
+        savepoint.__exit__(None, None, None)
+        yield b"z", b""
+
+    with pytest.raises(cowtree.TransactionError):
+        txn.update(pairs())
+    assert list(txn.items()) == PAIRS[: len(txn)]
+    txn.commit()
+    assert db.check().problems == ()

@@ -44,7 +44,9 @@ cdef class SharedSync:
     # Return when the record is durable and readers see it, or when the caller has synced for its batch.
     # `appended`: the newest record whose pages are in the file; grows.
     cdef int join(self, Device device, uint64_t sequence, const uint64_t* appended, uint64_t* target) noexcept nogil
-    cdef int lead_batch(self, Device device, const uint64_t* appended, uint64_t* target) noexcept nogil
+    cdef int lead_batch(
+        self, Device device, uint64_t sequence, const uint64_t* appended, uint64_t* target
+    ) noexcept nogil
     cdef int wait(self, uint64_t sequence) noexcept nogil
     cdef void wake_one(self) noexcept nogil
     cdef void give_up(self) noexcept nogil

@@ -81,7 +81,7 @@ cdef class SharedSync:
         pthread_mutex_lock(&self.mutex)
         self.wake_one()
         if self.target < sequence and not self.led and not self.failed:
-            outcome = self.lead_batch(device, appended, target)
+            outcome = self.lead_batch(device, sequence, appended, target)
         else:
             outcome = self.wait(sequence)
         pthread_mutex_unlock(&self.mutex)
@@ -129,14 +129,20 @@ cdef class SharedSync:
                 return
             link = &waiter.next
 
-    cdef int lead_batch(self, Device device, const uint64_t* appended, uint64_t* target) noexcept nogil:
+    cdef int lead_batch(
+        self, Device device, uint64_t sequence, const uint64_t* appended, uint64_t* target
+    ) noexcept nogil:
         """With the mutex: wait for the turn, sync, hand the turn on."""
         cdef int code
         self.led = True
         while self.leading and not self.failed:
             pthread_cond_wait(&self.turn, &self.mutex)
+        if self.told >= appended[0]:               # who had the device for itself has synced it all
+            self.led = False
+            pthread_cond_signal(&self.turn)
+            return TOLD
         if self.failed:
-            return FAILED
+            return TOLD if self.told >= sequence else FAILED
         self.leading = True
         self.led = False                           # who appends from now on needs the sync after this one
         self.target = target[0] = appended[0]
@@ -167,6 +173,8 @@ cdef class SharedSync:
         pthread_mutex_lock(&self.mutex)
         if sequence > self.told:
             self.told = sequence
+        if sequence > self.synced:
+            self.synced = sequence
         self.wake_one()
         pthread_mutex_unlock(&self.mutex)
 
