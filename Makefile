@@ -6,7 +6,7 @@ export PYTHONSAFEPATH = 1
 BIN = $(abspath $(VENV))/bin
 SOURCES = pyproject.toml setup.py MANIFEST.in $(shell find cowtree -name '*.py' -o -name '*.pyx' -o -name '*.pxd' -o -name '*.pyi' -o -name '*.h' -o -name 'sigbus_guard.c' -o -name 'fork_guard.c' -o -name 'lock_keeper.c')
 
-.PHONY: demo test test-quick lint types bench bench-quick sanitize dev clean
+.PHONY: demo test test-quick campaign lint types bench bench-quick sanitize dev clean
 
 $(VENV)/created:
 	$(PYTHON) -m venv $(VENV)
@@ -42,6 +42,10 @@ test: $(VENV)/test-tools
 
 test-quick: $(VENV)/test-tools
 	$(BIN)/python -m pytest -m "not slow" -x $(TESTS)
+
+# 200,000 simulated power cuts; options in CAMPAIGN_ARGUMENTS (tests/campaign/__main__.py).
+campaign: $(VENV)/test-tools
+	PYTHONPATH=tests $(BIN)/python -m campaign states $(CAMPAIGN_ARGUMENTS)
 
 lint: $(VENV)/dev-tools
 	$(BIN)/ruff check .

@@ -1,7 +1,8 @@
 """A simulated disk: records what the engine did to its file, and builds the images that a power cut may leave.
 
-Since the last sync any subset of the written pages may be on the disk, each whole or torn at 512 bytes; a missing one
-shows what was there before; a truncation may have happened or not; the file's size is anything in between.
+Since the last sync any subset of the written sectors may be there, in any order: a page is lost (what was there before
+shows), whole, torn at a sector, or a mixture of sectors; a truncation has happened or not; the file ends anywhere
+between its last synced and its present size. What was synced stays.
 """
 
 from __future__ import annotations
@@ -12,20 +13,23 @@ import random
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import cowtree
 from cowtree import registry
 
 PAGE = 4096
 SECTOR = 512
+ZEROS = bytes(PAGE)
 
 Event = tuple[Any, ...]
 
 
 class Recorder:
-    """The `trace` of a device: an event log, to which a test adds ("start", k), ("ack", k), ("durable", k)."""
+    """The `trace` of a device: an event log, to which a test adds what commits have come to.
+
+    ("start", k), ("visible", k), ("durable", k), ("gone", k): k is the commit's number.
+    """
 
     def __init__(self) -> None:
         self.events: list[Event] = []
@@ -68,127 +72,232 @@ class TracedDatabase:
         registry.release(self.engine)
 
 
-def pieces_of(offset: int, data: bytes) -> Iterator[tuple[int, bytes]]:
-    """A write in pieces of a page: what a device may lose one by one."""
-    for start in range(0, len(data), PAGE):
-        yield offset + start, data[start : start + PAGE]
+class Piece(NamedTuple):
+    """A write within a page, or a truncation (data is None) to `offset` bytes."""
+
+    offset: int
+    data: bytes | None
 
 
-def image_of(durable: bytes, pending: list[Event], landed: list[int]) -> bytes:
-    """The file after a cut: `landed[i]` says how many bytes of piece i (in order) arrived; truncations: 1 happened."""
-    content = bytearray(durable)
-    for event, amount in zip(pending, landed, strict=True):
-        if event[0] == "truncate":
-            if amount:
-                size = event[1]
-                del content[size:]
-                content.extend(bytes(size - len(content)))
-            continue
-        if amount:
-            offset, data = event
-            amount = min(amount, len(data))
-            if len(content) < offset + amount:
-                content.extend(bytes(offset + amount - len(content)))
-            content[offset : offset + amount] = data[:amount]
-    return bytes(content)
+class Disk:
+    """A file, sparse: pages that were written, and a size."""
+
+    __slots__ = ("pages", "size")
+
+    def __init__(self, pages: dict[int, bytes] | None = None, size: int = 0) -> None:
+        self.pages = {} if pages is None else pages
+        self.size = size
+
+    def copy(self) -> Disk:
+        return Disk(dict(self.pages), self.size)
+
+    @classmethod
+    def of(cls, content: bytes) -> Disk:
+        disk = cls()
+        for start in range(0, len(content), PAGE):
+            disk.write(start, content[start : start + PAGE])
+        disk.size = len(content)
+        return disk
+
+    @classmethod
+    def of_file(cls, path: str) -> Disk:
+        """A file with its holes."""
+        disk = cls()
+        with open(path, "rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            at = 0
+            while at < size:
+                try:
+                    at = os.lseek(file.fileno(), at, os.SEEK_DATA)
+                except OSError:
+                    break  # a hole to the end
+                end = os.lseek(file.fileno(), at, os.SEEK_HOLE)
+                file.seek(at)
+                for start in range(at, end, PAGE):
+                    data = file.read(min(PAGE, end - start))
+                    if data.strip(b"\0"):  # to look at a hole may make it a page of zeros
+                        disk.write(start, data)
+                at = end
+        disk.size = size
+        return disk
+
+    def write(self, offset: int, data: bytes) -> None:
+        """Within a page."""
+        number, start = divmod(offset, PAGE)
+        if start == 0 and len(data) == PAGE:
+            self.pages[number] = data
+        else:
+            page = self.pages.get(number, ZEROS)
+            self.pages[number] = page[:start] + data + page[start + len(data) :]
+        self.size = max(self.size, offset + len(data))
+
+    def truncate(self, size: int) -> None:
+        if size < self.size:
+            last, inside = divmod(size, PAGE)
+            for number in [number for number in self.pages if number >= last]:
+                page = self.pages.pop(number)
+                if number == last and inside:
+                    self.pages[number] = page[:inside] + ZEROS[inside:]
+        self.size = size
+
+    def apply(self, piece: Piece) -> None:
+        if piece.data is None:
+            self.truncate(piece.offset)
+        else:
+            self.write(piece.offset, piece.data)
+
+    def put(self, path: str) -> None:
+        """Write it to a file."""
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o644)
+        try:
+            os.ftruncate(fd, self.size)
+            for number, page in self.pages.items():
+                if page is not ZEROS:
+                    os.pwrite(fd, page[: self.size - number * PAGE], number * PAGE)
+        finally:
+            os.close(fd)
 
 
-def crash_images(
-    durable: bytes, pending: list[Event], rng: random.Random, most: int
-) -> Iterator[bytes]:
-    """Images of a cut: exhaustive over {lost, whole, torn} while that is few, else seeded samples and the corners."""
-    choices = [
-        (0, 1) if event[0] == "truncate" else (0, len(event[1]), SECTOR * rng.randrange(1, 8))
-        for event in pending
-    ]
-    combinations = 1
-    for choice in choices:
-        combinations *= len(choice)
-    if combinations <= most:
-        chosen: Iterator[tuple[int, ...]] = itertools.product(*choices)
-    else:
-        corners = [tuple(0 for _ in choices), tuple(choice[1] for choice in choices)]
-        corners += [
-            tuple(0 if i == lost else choice[1] for i, choice in enumerate(choices))
-            for lost in range(len(choices))
-        ]
-        samples = [tuple(rng.choice(choice) for choice in choices) for _ in range(most)]
-        chosen = iter((corners + samples)[:most])
-    seen = set()
-    for landed in chosen:
-        image = image_of(durable, pending, list(landed))
-        if (mark := hash(image)) not in seen:
-            seen.add(mark)
-            yield image
+class Cut(NamedTuple):
+    """A moment of a history: what is durable, what is pending, and where a recovery must land."""
+
+    durable: Disk
+    pending: list[Piece]
+    lowest: int  # the last commit that was acknowledged as durable
+    highest: int  # the last one that was started
+    seen: int  # the last one that readers may have seen
+    gone: frozenset[int]  # those whose rollback was reported
 
 
-class Cut:
-    """One moment of a history: what is durable, what is pending, and between which commits a recovery must land."""
+def pieces_of(event: Event) -> Iterator[Piece]:
+    if event[0] == "truncate":
+        yield Piece(event[1], None)
+        return
+    _, offset, data = event
+    at = 0
+    while at < len(data):
+        size = min(PAGE - (offset + at) % PAGE, len(data) - at)
+        yield Piece(offset + at, data[at : at + size])
+        at += size
 
-    def __init__(
-        self, durable: bytes, pending: list[Event], lowest: int, highest: int, published: int
-    ) -> None:
-        self.durable = durable
-        self.pending = pending
-        self.lowest = lowest
-        self.highest = highest
-        self.published = published
 
-
-def cuts(start: bytes, events: list[Event]) -> Iterator[Cut]:
-    """Every moment between two events."""
-    durable, pending = start, []
-    lowest = highest = published = 0
+def cuts(start: Disk, events: list[Event]) -> Iterator[Cut]:
+    """Every moment between two events, and the one in the middle of each sync."""
+    durable, pending = start, list[Piece]()
+    lowest = highest = seen = 0
+    gone: frozenset[int] = frozenset()
     for event in events:
         kind = event[0]
-        if kind == "write":
-            for offset, data in pieces_of(event[1], event[2]):
-                pending.append((offset, data))
-        elif kind == "truncate":
-            pending.append(event)
+        if kind in ("write", "truncate"):
+            pending.extend(pieces_of(event))
         elif kind == "sync":
-            yield Cut(durable, list(pending), lowest, highest, published)
-            whole = [1 if piece[0] == "truncate" else len(piece[1]) for piece in pending]
-            durable, pending = image_of(durable, pending, whole), []
+            yield Cut(durable, list(pending), lowest, highest, seen, gone)
+            durable = durable.copy()
+            for piece in pending:
+                durable.apply(piece)
+            pending = []
         elif kind == "sync_range":
-            yield Cut(durable, list(pending), lowest, highest, published)
-            durable, pending = after_range_sync(durable, pending, event[1], event[1] + event[2])
+            yield Cut(durable, list(pending), lowest, highest, seen, gone)
+            durable, pending = _after_range(durable, pending, event[1], event[1] + event[2])
         elif kind == "start":
             highest = event[1]
         elif kind == "durable":
             lowest = max(lowest, event[1])
-            published = max(published, event[1])
-        elif kind == "ack":
-            published = max(published, event[1])
-        yield Cut(durable, list(pending), lowest, highest, published)
+            seen = max(seen, event[1])
+        elif kind == "visible":
+            seen = max(seen, event[1])
+        elif kind == "gone":
+            gone |= {event[1]}
+        yield Cut(durable, list(pending), lowest, highest, seen, gone)
 
 
-def after_range_sync(
-    durable: bytes, pending: list[Event], start: int, end: int
-) -> tuple[bytes, list[Event]]:
-    """What is durable and what is pending once [start, end) is durable: sizes are, other pages stay pending."""
-    left: list[Event] = []
-    for event in pending:
-        if event[0] == "truncate":
-            durable = image_of(durable, [event], [1])
-            left = [piece for piece in left if piece[0] < event[1]]
-        elif start <= event[0] and event[0] + len(event[1]) <= end:
-            durable = image_of(durable, [event], [len(event[1])])
+def _after_range(
+    durable: Disk, pending: list[Piece], start: int, end: int
+) -> tuple[Disk, list[Piece]]:
+    """[start, end) is durable, and the size with it; other pages stay pending."""
+    durable = durable.copy()
+    left: list[Piece] = []
+    for piece in pending:
+        if piece.data is None:
+            durable.truncate(piece.offset)
+            left = [other for other in left if other.offset < piece.offset]
+        elif start <= piece.offset and piece.offset + len(piece.data) <= end:
+            durable.apply(piece)
         else:
-            left.append(event)
+            left.append(piece)
     return durable, left
+
+
+def images(cut: Cut, rng: random.Random, most: int) -> Iterator[Disk]:
+    """At most `most` images that the cut may leave: all of {lost, whole, torn} if these are few, else the corners first
+    (all, none, all but one, only one), then mixtures."""
+    pending = cut.pending
+    if not pending:
+        yield cut.durable
+        return
+    if 3 ** len(pending) <= most:
+        for outcome in itertools.product((0, 1, 2), repeat=len(pending)):
+            yield _image(cut, outcome, rng, False)
+        return
+    count = len(pending)
+    corners = [(0,) * count, (1,) * count]
+    for i in range(count):
+        corners.append((*(1,) * i, 0, *(1,) * (count - i - 1)))
+        corners.append((*(0,) * i, 1, *(0,) * (count - i - 1)))
+        corners.append((*(1,) * i, 2, *(1,) * (count - i - 1)))
+    if len(corners) > most // 2:
+        corners = rng.sample(corners, most // 2)
+    for outcome in corners:
+        yield _image(cut, outcome, rng, False)
+    for _ in range(most - len(corners)):
+        weights = rng.choice([(1, 1, 1, 1), (1, 6, 1, 1), (6, 1, 1, 1), (1, 1, 4, 4)])
+        outcome = tuple(rng.choices((0, 1, 2, 3), weights, k=count))
+        yield _image(cut, outcome, rng, rng.random() < 0.4)
+
+
+def _image(cut: Cut, outcome: tuple[int, ...], rng: random.Random, cut_size: bool) -> Disk:
+    """0: lost, 1: whole, 2: torn, 3: a mixture of sectors."""
+    disk = cut.durable.copy()
+    for piece, landed in zip(cut.pending, outcome, strict=True):
+        if landed == 0:
+            continue
+        if landed == 1 or piece.data is None or len(piece.data) <= SECTOR:
+            disk.apply(piece)
+        elif landed == 2:
+            disk.write(
+                piece.offset, piece.data[: SECTOR * rng.randrange(1, -(-len(piece.data) // SECTOR))]
+            )
+        else:
+            for start in range(0, len(piece.data), SECTOR):
+                if rng.random() < 0.5:
+                    disk.write(piece.offset + start, piece.data[start : start + SECTOR])
+    # The size may be that of the furthest write although its data is not there, or less.
+    furthest = max(
+        [disk.size, *(p.offset + len(p.data) for p in cut.pending if p.data is not None)]
+    )
+    if cut_size and furthest > cut.durable.size:
+        size = rng.randrange(cut.durable.size, furthest + 1)
+        if size >= disk.size:
+            disk.size = size
+        else:
+            disk.truncate(size)
+    return disk
+
+
+def in_memory() -> str | None:
+    """A folder in memory, if there is one."""
+    return "/dev/shm" if os.path.isdir("/dev/shm") else None
 
 
 class Scratch:
     """A directory in memory where images are opened."""
 
     def __init__(self) -> None:
-        base = "/dev/shm" if os.path.isdir("/dev/shm") else None
-        self.folder = tempfile.mkdtemp(prefix="cowtree-crash-", dir=base)
+        self.folder = tempfile.mkdtemp(prefix="cowtree-crash-", dir=in_memory())
         self.path = os.path.join(self.folder, "image.cow")
 
-    def put(self, image: bytes) -> str:
-        Path(self.path).write_bytes(image)
+    def put(self, image: Disk) -> str:
+        image.put(self.path)
         return self.path
 
     def remove(self) -> None:

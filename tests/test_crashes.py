@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from crash_device import Recorder, Scratch, TracedDatabase, crash_images, cuts, other_boot
+from crash_device import Disk, Recorder, Scratch, TracedDatabase, cuts, images, other_boot
 
 import cowtree
 
@@ -39,7 +39,7 @@ def content_of(db: cowtree.Database) -> dict[bytes, bytes]:
 class History:
     """Runs commits through a recording device and keeps the content after each."""
 
-    def __init__(self, scratch: Scratch, start: bytes | None = None, *, sync: bool = True) -> None:
+    def __init__(self, scratch: Scratch, start: Disk | None = None, *, sync: bool = True) -> None:
         if start is None:
             cowtree.open(scratch.path).close()
         else:
@@ -49,7 +49,7 @@ class History:
         self.recorder.on = False
         self.traced = TracedDatabase(scratch.path, self.recorder, sync=sync, write_memory=1 << 16)
         self.db = self.traced.db
-        self.start = Path(scratch.path).read_bytes()
+        self.start = Disk.of_file(scratch.path)
         self.content = content_of(self.db)
         self.model: Model = {0: dict(self.content)}
         self.ids: dict[int, int] = {0: self.db.commit_id}
@@ -73,7 +73,7 @@ class History:
                 else:
                     txn[key] = value
         self.ids[number] = txn.commit_id or 0
-        self.recorder.note("durable" if durable else "ack", number)
+        self.recorder.note("durable" if durable else "visible", number)
 
     def end(self) -> None:
         self.recorder.on = False
@@ -81,13 +81,14 @@ class History:
 
 
 def verify(
-    scratch: Scratch, image: bytes, history: History, lowest: int, highest: int, published: int
+    scratch: Scratch, image: Disk, history: History, lowest: int, highest: int, published: int
 ) -> None:
     """Open an image and hold it against the model."""
     path = scratch.put(image)
+    before = Path(path).read_bytes()
     with cowtree.open(path, readonly=True) as reader:
         seen = content_of(reader)
-    assert Path(path).read_bytes() == image, "a read-only open changed the file"
+    assert Path(path).read_bytes() == before, "a read-only open changed the file"
     with cowtree.open(path) as db:
         found = content_of(db)
         matches = [k for k in range(lowest, highest + 1) if history.model[k] == found]
@@ -114,9 +115,9 @@ def verify_all(scratch: Scratch, history: History, *, per_cut: int, every: int =
     for i, cut in enumerate(cuts(history.start, history.recorder.events)):
         if i % every:
             continue
-        for image in crash_images(cut.durable, cut.pending, rng, per_cut):
+        for image in images(cut, rng, per_cut):
             try:
-                verify(scratch, image, history, cut.lowest, cut.highest, cut.published)
+                verify(scratch, image, history, cut.lowest, cut.highest, cut.seen)
             except BaseException as error:
                 error.add_note(f"seed {SEED}, cut {i} of the history, state {states}")
                 raise
@@ -238,7 +239,7 @@ def test_two_crashes(scratch: Scratch, monkeypatch: pytest.MonkeyPatch, sync: bo
     states = 0
     moments = list(cuts(history.start, history.recorder.events))
     for moment in rng.sample(moments, 10):
-        image = rng.choice(list(crash_images(moment.durable, moment.pending, rng, 30)))
+        image = rng.choice(list(images(moment, rng, 30)))
         second = History(scratch, image, sync=sync)
         for i in range(3):
             second.commit({b"key%d" % i: pattern(i + 50, 600), b"same": pattern(i + 50, 10)})
@@ -258,7 +259,7 @@ def test_cut_inside_the_recovery(scratch: Scratch, monkeypatch: pytest.MonkeyPat
     moments = list(cuts(history.start, history.recorder.events))
     # Few, because each image has a gap of 64 MiB.
     for moment in rng.sample(moments, 4):
-        image = rng.choice(list(crash_images(moment.durable, moment.pending, rng, 30)))
+        image = rng.choice(list(images(moment, rng, 30)))
         scratch.put(image)
         recorder = Recorder()
         traced = TracedDatabase(scratch.path, recorder)
@@ -266,7 +267,7 @@ def test_cut_inside_the_recovery(scratch: Scratch, monkeypatch: pytest.MonkeyPat
         recorder.on = False
         traced.close()
         for cut in cuts(image, recorder.events):
-            for torn in crash_images(cut.durable, cut.pending, rng, 6):
+            for torn in images(cut, rng, 6):
                 path = scratch.put(torn)
                 with cowtree.open(path) as db:
                     assert content_of(db) == recovered, f"seed {SEED}"

@@ -12,11 +12,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import pytest
-from crash_device import Cut, Recorder, Scratch, TracedDatabase, crash_images, cuts, other_boot
+from crash_device import Cut, Disk, Recorder, Scratch, TracedDatabase, cuts, images, other_boot
 
 import cowtree
 from cowtree import Change
@@ -81,7 +80,7 @@ def differences(old: State, new: State) -> list[Change[bytes, bytes]]:
 class Steps:
     """Runs steps through a recording device and keeps the past after each."""
 
-    def __init__(self, scratch: Scratch, start: bytes | None = None, *, sync: bool = True) -> None:
+    def __init__(self, scratch: Scratch, start: Disk | None = None, *, sync: bool = True) -> None:
         if start is None:
             cowtree.open(scratch.path).close()
         else:
@@ -91,7 +90,7 @@ class Steps:
         self.recorder.on = False
         self.traced = TracedDatabase(scratch.path, self.recorder, sync=sync, write_memory=1 << 16)
         self.db = self.traced.db
-        self.start = Path(scratch.path).read_bytes()
+        self.start = Disk.of_file(scratch.path)
         self.pasts = [past_of(self.db)]
         self.recorder.on = True
 
@@ -100,7 +99,7 @@ class Steps:
         number = len(self.pasts)
         self.recorder.note("start", number)
         work()
-        self.recorder.note("durable" if durable else "ack", number)
+        self.recorder.note("durable" if durable else "visible", number)
         return number
 
     def commit(self, change: dict[bytes, bytes], *, note: bytes = b"", tag: str = "") -> None:
@@ -173,7 +172,7 @@ def everything_agrees(db: cowtree.Database, past: Past) -> None:
     assert list(db.changes(ids[0])) == differences(((), ()), past.state())
 
 
-def verify(scratch: Scratch, image: bytes, steps: Steps, cut: Cut) -> None:
+def verify(scratch: Scratch, image: Disk, steps: Steps, cut: Cut) -> None:
     """Open an image and hold it against the steps; then go on, through an administrative record, and open again."""
     path = scratch.put(image)
     with cowtree.open(path, readonly=True) as reader:
@@ -185,7 +184,7 @@ def verify(scratch: Scratch, image: bytes, steps: Steps, cut: Cut) -> None:
         assert matches, f"not a whole step between {cut.lowest} and {cut.highest}"
         everything_agrees(db, past)
         assert db.check().ok
-        lost = steps.lost_ids(matches[-1], cut.published)
+        lost = steps.lost_ids(matches[-1], cut.seen)
         db.tag("recovered")  # on top of a gap, if there is one
     with cowtree.open(path) as db:
         db[b"further"] = b"commit"
@@ -206,7 +205,7 @@ def verify_all(scratch: Scratch, steps: Steps, *, per_cut: int, every: int = 1) 
     for i, cut in enumerate(cuts(steps.start, steps.recorder.events)):
         if i % every:
             continue
-        for image in crash_images(cut.durable, cut.pending, rng, per_cut):
+        for image in images(cut, rng, per_cut):
             try:
                 verify(scratch, image, steps, cut)
             except BaseException as error:
@@ -276,7 +275,7 @@ def test_two_crashes_of_a_past(
     states = 0
     # Few, because a gap covers 64 MiB.
     for moment in rng.sample(list(cuts(steps.start, steps.recorder.events)), 3):
-        image = rng.choice(list(crash_images(moment.durable, moment.pending, rng, 30)))
+        image = rng.choice(list(images(moment, rng, 30)))
         second = Steps(scratch, image, sync=sync)
         if second.pasts[0].newest == 0:
             second.commit({b"first": b"again"})
@@ -309,7 +308,8 @@ def test_lost_ids_stay_lost_beneath_administrative_records(
             assert past_of(db).commits == kept.commits
             db.tag(f"over-{number}")
         if again:
-            scratch.put(Path(path).read_bytes() + b"\xff" * 4096)  # an unclean stop
+            with open(path, "ab") as file:
+                file.write(b"\xff" * 4096)  # an unclean stop
     with cowtree.open(path) as db:
         assert past_of(db).commits == kept.commits
         with db.transaction() as txn:

@@ -1,0 +1,211 @@
+"""Random commits over a device that records what it is asked to do."""
+
+from __future__ import annotations
+
+import errno
+import itertools
+import random
+from typing import Any
+
+from crash_device import Disk, Recorder, TracedDatabase
+
+import cowtree
+from cowtree import registry
+
+__all__ = ["Content", "History", "boot_anew", "content_of"]
+
+Content = dict[str | None, dict[bytes, bytes]]  # by tree
+STAMP = b"stamp"
+TREES = ("first", "second")
+_boots = itertools.count(1)
+
+
+def boot_anew() -> None:
+    """Opens from here on happen after a restart of the system."""
+    name = next(_boots).to_bytes(16, "big")
+    registry.boot_id = lambda: name  # type: ignore[assignment]
+
+
+def content_of(reader: Any) -> Content:
+    """All trees that have entries."""
+    content: Content = {None: dict(reader.items())}
+    for name in reader.trees():
+        if entries := dict(reader.tree(name).items()):
+            content[name] = entries
+    return content
+
+
+class FailingRecorder(Recorder):
+    """With `fail_in`, that many writes on, one fails as on a full disk."""
+
+    fail_in: int | None = None
+
+    def write(self, offset: int, data: bytes) -> int | None:
+        if self.fail_in is not None:
+            self.fail_in -= 1
+            if self.fail_in < 0:
+                self.fail_in = None
+                data = data[: len(data) // 2]
+                super().write(offset, data)
+                return len(data)
+        super().write(offset, data)
+        return None
+
+
+class History:
+    """Commits made after `start` was opened (and recovered, which is recorded too).
+
+    `contents[k]` is the content after commit k, 0 the recovered one; failed commits have a number and no content.
+    """
+
+    def __init__(self, path: str, start: Disk | None, rng: random.Random) -> None:
+        self.path = path
+        self.rng = rng
+        if start is None:
+            cowtree.open(path).close()
+        else:
+            start.put(path)
+        self.start = Disk.of_file(path)
+        self.recorder = FailingRecorder()
+        self.open()
+        self.content = content_of(self.db)
+        self.contents: dict[int, Content] = {0: self._copy()}
+        self.ids = {0: self.db.commit_id}
+        self.last = 0
+
+    def _copy(self) -> Content:
+        return {name: dict(entries) for name, entries in self.content.items()}
+
+    def open(self) -> None:
+        self.traced = TracedDatabase(self.path, self.recorder, write_memory=1 << 16)
+        self.db = self.traced.db
+
+    def close(self) -> None:
+        self.traced.close()
+
+    def run(self, commits: int) -> None:
+        """So many commits of every kind, synced or not, some of which fail; sometimes closed and opened again."""
+        rng = self.rng
+        small = rng.random() < 0.5  # a tail that is filled with zeros ahead needs small commits
+        durable = rng.choice([0.0, 0.5, 1.0])
+        for _ in range(commits):
+            if rng.random() < 0.06:
+                self.close()
+                self.open()
+            self.commit(rng.random() < durable, small or rng.random() < 0.3)
+        self.close()
+
+    def commit(self, durable: bool, small: bool) -> None:
+        rng, number = self.rng, self.last + 1
+        self.last = number
+        before = self._copy()
+        failing = rng.random() < 0.08
+        self.recorder.note("start", number)
+        if failing:
+            self.recorder.fail_in = rng.randrange(3)
+        try:
+            with self.db.transaction(sync=durable, note=b"%d" % number) as txn:
+                self._change(txn, number, small)
+        except cowtree.CommitUncertainError:
+            self.recorder.fail_in = None
+            self._reopen_after_doubt(number)
+            return
+        except OSError as error:
+            if error.errno != errno.ENOSPC:
+                raise
+            self.content = before
+            return
+        finally:
+            self.recorder.fail_in = None
+        self.contents[number] = self._copy()
+        self.ids[number] = txn.commit_id or 0
+        self.recorder.note("durable" if durable else "visible", number)
+
+    def _reopen_after_doubt(self, number: int) -> None:
+        """Nobody knows whether the commit is on the disk until the file is opened again; then it is, or is gone."""
+        self.contents[number] = self._copy()
+        self.close()
+        self.open()
+        self.content = content_of(self.db)
+        if self.content == self.contents[number]:
+            self.ids[number] = self.db.commit_id
+            self.recorder.note("visible", number)
+        else:
+            self.recorder.note("gone", number)
+
+    def _change(self, txn: Any, number: int, small: bool) -> None:
+        rng = self.rng
+        self._put(txn, None, STAMP, b"%d %d" % (number, rng.getrandbits(48)))
+        if small:
+            self._put(txn, None, b"%02d" % rng.randrange(40), self._value(60))
+            return
+        for _ in range(rng.randrange(1, 5)):
+            rng.choice(
+                [
+                    self._puts,
+                    self._puts,
+                    self._deletes,
+                    self._range,
+                    self._undone,
+                    self._large,
+                    self._drop,
+                ]
+            )(txn)
+        if rng.random() < 0.1:
+            txn.tag(f"tag-{rng.randrange(3)}", move=True)
+
+    def _value(self, most: int) -> bytes:
+        return self.rng.randbytes(self.rng.randrange(most))
+
+    def _put(self, txn: Any, name: str | None, key: bytes, value: bytes) -> None:
+        (txn if name is None else txn.tree(name))[key] = value
+        self.content.setdefault(name, {})[key] = value
+
+    def _tree(self) -> str | None:
+        return self.rng.choice([None, *TREES])
+
+    def _puts(self, txn: Any) -> None:
+        name = self._tree()
+        for _ in range(self.rng.randrange(1, 40)):
+            self._put(txn, name, b"%03d" % self.rng.randrange(200), self._value(400))
+
+    def _large(self, txn: Any) -> None:
+        self._put(
+            txn, self._tree(), b"large", self._value(self.rng.choice([5000, 40_000, 120_000]))
+        )
+
+    def _deletes(self, txn: Any) -> None:
+        name = self._tree()
+        known = sorted(self.content.get(name, {}))
+        for key in self.rng.sample(known, len(known) // 3):
+            if key != STAMP:
+                (txn if name is None else txn.tree(name)).delete(key)
+                del self.content[name][key]
+        self._tidy(name)
+
+    def _tidy(self, name: str | None) -> None:
+        if name is not None and not self.content.get(name, True):
+            del self.content[name]
+
+    def _range(self, txn: Any) -> None:
+        name = self._tree()
+        low, high = sorted(b"%03d" % self.rng.randrange(200) for _ in range(2))
+        (txn if name is None else txn.tree(name)).delete_range(low, high)
+        for key in [key for key in self.content.get(name, ()) if low <= key < high]:
+            del self.content[name][key]
+        self._tidy(name)
+
+    def _drop(self, txn: Any) -> None:
+        name = self.rng.choice(TREES)
+        if name in txn.trees():
+            txn.drop(name)
+        self.content.pop(name, None)
+
+    def _undone(self, txn: Any) -> None:
+        before = self._copy()
+        with txn.savepoint() as savepoint:
+            for _ in range(self.rng.randrange(1, 4)):
+                self._puts(txn)
+            self._large(txn)
+            savepoint.rollback()
+        self.content = before

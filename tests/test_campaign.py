@@ -1,0 +1,102 @@
+"""The campaign of simulated power cuts: a few seeds here, hundreds of thousands of states in `make campaign`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from campaign import states
+from campaign.states import run_seed
+from crash_device import Cut, Disk, Piece, Recorder, cuts, images
+
+SEEDS = range(20261126, 20261126 + 6)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_seed(seed: int) -> None:
+    outcome = run_seed(seed)
+    assert outcome.failure is None, outcome.failure
+    assert outcome.states > 50
+
+
+def test_a_seed_is_the_same_again() -> None:
+    assert run_seed(SEEDS[0]) == run_seed(SEEDS[0])
+
+
+def lose_a_sync(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A device that tells of syncs it does not make: what was acknowledged may be lost."""
+    monkeypatch.setattr(Recorder, "sync", lambda self: None)
+    monkeypatch.setattr(Recorder, "sync_range", lambda self, offset, size: None)
+
+
+def lose_half_a_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk that changes what was durable."""
+    whole = Disk.copy
+
+    def copy(self: Disk) -> Disk:
+        disk = whole(self)
+        for number in sorted(disk.pages)[-3:]:
+            disk.pages[number] = disk.pages[number][:2048] + bytes(2048)
+        return disk
+
+    monkeypatch.setattr(Disk, "copy", copy)
+
+
+@pytest.mark.parametrize("harm", [lose_a_sync, lose_half_a_page])
+def test_the_campaign_sees_harm(
+    monkeypatch: pytest.MonkeyPatch, harm: Callable[[pytest.MonkeyPatch], None]
+) -> None:
+    harm(monkeypatch)
+    failures = [run_seed(seed).failure for seed in SEEDS]
+    assert any(failures)
+    assert states.IMAGES_PER_CUT > 0
+
+
+def test_a_disk_keeps_what_is_written(tmp_path: Path) -> None:
+    disk = Disk.of(b"a" * 5000)
+    disk.write(4090, b"bcd")
+    disk.truncate(4092)
+    disk.truncate(9000)
+    disk.write(8192, b"e" * 100)
+    path = tmp_path / "file"
+    disk.put(str(path))
+    expected = b"a" * 4090 + b"bc" + bytes(4100) + b"e" * 100 + bytes(9000 - 8292)
+    assert path.read_bytes() == expected
+    again = Disk.of_file(str(path))
+    assert again.size == 9000
+    again.put(str(path))
+    assert path.read_bytes() == expected
+
+
+def test_images_of_a_small_cut_are_all_of_them() -> None:
+    import random
+
+    cut = Cut(
+        Disk.of(bytes(4096)),
+        [Piece(4096, b"x" * 4096), Piece(8192, b"y" * 4096)],
+        0,
+        1,
+        0,
+        frozenset(),
+    )
+    found = list(images(cut, random.Random(1), 9))
+    assert len(found) == 9
+    assert {(1 in image.pages, 2 in image.pages) for image in found} == {
+        (a, b) for a in (False, True) for b in (False, True)
+    }
+    assert {image.size for image in found} > {4096, 8192, 12288}
+
+
+def test_what_a_range_sync_leaves_pending() -> None:
+    events = [
+        ("write", 4096, b"a" * 8192),
+        ("write", 0, b"b" * 100),
+        ("start", 1),
+        ("sync_range", 4096, 8192),
+        ("durable", 1),
+    ]
+    last = list(cuts(Disk.of(bytes(4096)), events))[-1]
+    assert last.pending == [Piece(0, b"b" * 100)]
+    assert last.durable.size == 12288
+    assert (last.lowest, last.highest, last.seen) == (1, 1, 1)
