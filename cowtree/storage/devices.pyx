@@ -399,7 +399,10 @@ cdef class FileDevice(Device):
                 code = errno
             if got < 0 and code == EINTR:
                 continue
-            if got < 0 and code == EINVAL:          # says so only now, as some file systems do
+            # Some file systems say only now that they cannot. And ext4 says EIO for good where a process was killed in
+            # the middle of a write that had no blocks yet ("Direct I/O collision with buffered writes"): if the medium
+            # is at fault, the read below says so too.
+            if got < 0 and (code == EINVAL or code == EIO):
                 _close(self.direct_fd)
                 self.direct_fd = REFUSED
                 break

@@ -23,6 +23,7 @@ cdef enum:
 cdef uint8_t ZEROS[ZEROS_SIZE]
 cdef uint64_t UNSYNCED_IDS = 1 << 20
 cdef uint64_t UNSYNCED_BYTES = 64 << 20
+cdef uint64_t UNSYNCED_BYTES_MAX = 256 << 20
 
 
 cdef class Tail:
@@ -41,9 +42,10 @@ cdef class Tail:
     cdef int cover(self, record, uint64_t end, uint64_t commit_id) except -1:
         """I8: before an unsynced record that ends at page `end` is written, a durable slot says how far such records may
         reach. `record`, which the slot names, is durable. Seldom, as the slot costs a sync of all that was written since: once per
-        session and 64 MiB, or the size of the file. A crash of the system leaves a hole of that size at most.
+        session and as much as the file has, but 64 to 256 MiB. A crash of the system leaves a hole of that size at
+        most: were it not bounded, a file would double with each, and in twenty crashes be too large for its file system.
         """
-        cdef uint64_t bound = end + max(UNSYNCED_BYTES >> self.file.shift, end)
+        cdef uint64_t bound = end + min(max(UNSYNCED_BYTES >> self.file.shift, end), UNSYNCED_BYTES_MAX >> self.file.shift)
         cdef uint64_t id_bound = commit_id + UNSYNCED_IDS
         write_checkpoint(
             self.file.device, self.file.page_size, self.file.generation, record=record, boot_id=self.boot,

@@ -1,4 +1,4 @@
-"""python -m campaign states [--states N] [--seed S] [--jobs J] · python -m campaign replay SEED
+"""python -m campaign states [--states N] [--seed S] [--jobs J] · replay SEED · kills [--kills N] · injected [--every N]
 
 Run with `tests` on the path, as `make campaign` does. Ends with status 1 if anything did not hold; `replay` runs the
 same histories and images again in this process, so that a debugger can look.
@@ -9,8 +9,11 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import tempfile
 import time
 
+from campaign.injected import available, injections, prepare, run_injection
+from campaign.kills import kill_again_and_again
 from campaign.states import Outcome, campaign, run_seed
 
 
@@ -27,7 +30,20 @@ def main() -> int:
     states.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     replay = commands.add_parser("replay", help="one seed again")
     replay.add_argument("seed", type=int)
+    kills = commands.add_parser("kills", help="a writer is killed at any moment")
+    kills.add_argument("--kills", type=int, default=3000)
+    kills.add_argument("--seed", type=int, default=None)
+    injected = commands.add_parser(
+        "injected", help="the n-th system call kills the writer, or fails (needs strace)"
+    )
+    injected.add_argument("--every", type=int, default=1, help="only every n-th of them")
     arguments = parser.parse_args()
+    if arguments.command == "kills":
+        return run_kills(
+            int(time.time()) if arguments.seed is None else arguments.seed, arguments.kills
+        )
+    if arguments.command == "injected":
+        return run_injected(arguments.every)
     if arguments.command == "replay":
         outcome = run_seed(arguments.seed)
         print(outcome)
@@ -57,6 +73,49 @@ def run_states(seed: int, states: int, jobs: int) -> int:
         f"histories ({sum(o.again for o in outcomes):,} began with a crash), {total / max(seconds, 1e-9):,.0f} a "
         f"second; {failed} failed"
     )
+    return 1 if failed else 0
+
+
+def run_kills(seed: int, kills: int) -> int:
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="cowtree-kills-") as folder:
+        found = kill_again_and_again(os.path.join(folder, "killed.cow"), seed, kills)
+    seconds = time.monotonic() - began
+    print(
+        f"{found.kills:,} kills from seed {seed}, {found.commits:,} commits, {found.kills / seconds:.0f} kills a second"
+    )
+    if found.failure:
+        print(f"FAILED: {found.failure}")
+    return 1 if found.failure else 0
+
+
+def run_injected(every: int) -> int:
+    reason = available()
+    if reason:
+        print(f"left out: {reason}")
+        return 0
+    done = failed = 0
+    with tempfile.TemporaryDirectory(prefix="cowtree-injected-") as folder:
+        path = os.path.join(folder, "injected.cow")
+        for durable in (True, False):
+            for start in (
+                0,
+                4,
+            ):  # a life that creates the file, and one that finds it after a crash
+                prepare(path, start)
+                plan = list(injections(path, start, 3, durable))
+                for injection in plan[::every]:
+                    prepare(path, start)
+                    try:
+                        run_injection(injection, path, start, 3)
+                    except Exception as error:
+                        failed += 1
+                        print(
+                            f"FAILED: {injection}, from commit {start}: {type(error).__name__}: {error}",
+                            flush=True,
+                        )
+                    done += 1
+    print(f"{done:,} injected faults, {failed} failed")
     return 1 if failed else 0
 
 
