@@ -50,6 +50,7 @@ cdef class Engine(Tips):
     cdef int require_same_file(self) except -1
     cdef int sync_directory(self) except -1
     cdef int finish_write(self) except -1
+    cdef int release_writer(self) except -1
     cdef int release_if_idle(self) except -1
     cdef int cover_unsynced(self, uint64_t end, uint64_t commit_id) except -1
     cdef int prefill(self, bint durable) except -1

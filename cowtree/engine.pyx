@@ -128,8 +128,7 @@ cdef class Engine:
             self.turn_ns = monotonic_ns()
             self.owner = me
         except BaseException:
-            self.release_if_idle()
-            self.writer.release()
+            self.release_writer()
             raise
 
     def next_pause(self, pause, deadline, timeout):
@@ -204,8 +203,15 @@ cdef class Engine:
     cdef int finish_write(self) except -1:
         """Give up the writer mutex; the process lock goes when nothing is left to sync."""
         self.owner = None
-        self.release_if_idle()
-        self.writer.release()
+        self.release_writer()
+
+    cdef int release_writer(self) except -1:
+        """Give up the writer mutex, whatever becomes of the process lock."""
+        try:
+            self.release_if_idle()
+        finally:
+            self.writer.release()
+        return 0
 
     cdef int release_if_idle(self) except -1:
         """With the writer mutex: let other processes write, unless a thread here is about to.
@@ -277,8 +283,7 @@ cdef class Engine:
                 self.writer.release()
             self.syncs_pending -= 1
             if self.owner is None and self.writer.acquire(False):
-                self.release_if_idle()
-                self.writer.release()
+                self.release_writer()
         if (state.end - state.record.fields.page) << self.file.shift <= SMALL_COMMIT_BYTES and not self.anonymous:
             self.prefill(durable)
         return 0
@@ -426,8 +431,7 @@ cdef class Engine:
             except KeyboardInterrupt:
                 signal.raise_signal(signal.SIGINT)  # the commit stands: let Ctrl-C come after it
         finally:
-            self.release_if_idle()
-            self.writer.release()
+            self.release_writer()
         return 0
 
     def sync(self):
