@@ -417,6 +417,7 @@ cdef class Session(Changes):
             return 0
         if self.busy:
             return self.check_usable()
+        self.active = False                        # at once: to cut the file back lets other threads run
         if self.writing:
             self.work.writer.abort()
             if not engine.doomed():
