@@ -255,20 +255,25 @@ cdef class Engine:
         cdef bint held = True                      # the writer mutex
         self.syncs_pending += 1
         try:
-            if self.doomed():                      # while it was written: its page may stand behind a blanked one
-                self.blank_unpublished()
+            if self.doomed():                      # while it was written: its page may stand where one was blanked
+                try:
+                    self.blank_unpublished()
+                except OSError:
+                    pass                           # the outcome is uncertain in either case
                 raise self.uncertain(self.reason()) from self.poison
             self.set_appended(state)
             self.wrote = True
             if state.end > self.tail.zero_upto:
                 self.tail.zero_upto = 0
-            if synced:
-                self.durable_sequence = sequence
-                self.publish(state)
-            elif self.anonymous or (alone and not durable):
-                self.publish(state)
-            else:
-                self.unpublished.append(state)
+            self.unpublished.append(state)
+            try:
+                if synced:
+                    self.publish_synced(sequence)
+                elif self.anonymous or (alone and not durable):
+                    self.publish(self.unpublished.pop())
+            except BaseException as error:         # it is in the file, and nobody sees it
+                self.poison_from(error)
+                raise self.uncertain(error) from error
             held = False
             self.last_owner = self.owner
             self.owner = None
