@@ -467,8 +467,8 @@ cdef class Engine:
             self.syncing.lead()
         try:
             if self.wrote and not self.anonymous and not self.doomed() and not self.find_successor():
-                self.close_cleanly()
-                self.syncing.tell(self.appended_sequence)
+                if self.close_cleanly():
+                    self.syncing.tell(self.appended_sequence)    # who still waits for a sync needs none
         finally:
             self.closed = True
             if self.lock is not None:
@@ -478,13 +478,14 @@ cdef class Engine:
             self.writer.release()
 
     def close_cleanly(self):
+        """Sync, cut the tail, mark the slot; False: another process writes, the clean close is its, nothing was synced."""
         cdef CommitState tip = self.published
         if not self.lock.busy() and not self.lock.claim():
             if not self.lock.try_acquire():
-                return                             # another process writes: the clean close is its
+                return False
             if not same_file(self.path_bytes, self.dev, self.ino) or self.tail_changed():
                 self.lock.release()
-                return
+                return False
         # Sync first: only what is durable may be called so.
         self.file.device.sync()
         self.file.device.truncate((tip.end + 1) << self.file.shift)
@@ -493,6 +494,7 @@ cdef class Engine:
             flags=CLEAN,
         )
         self.lock.release()
+        return True
 
     def cut_back(self):
         """A commit could not be written: drop what it left behind the tip (E2). Poisons when even that fails."""
