@@ -46,7 +46,7 @@ cdef int run_find(void* argument) noexcept nogil:
 
 
 cdef class Workspace:
-    """See `changes.pxd`."""
+    """See `session_trees.pxd`."""
 
     def __dealloc__(self):
         if self.ready:
@@ -66,7 +66,7 @@ cdef class Workspace:
 
 
 cdef class WriteTree(TreeSource):
-    """See `changes.pxd`."""
+    """See `session_trees.pxd`."""
 
     cdef object pin(self, TreeView* view):
         self.session.check()
@@ -84,7 +84,7 @@ cdef class WriteTree(TreeSource):
 
 
 cdef class Unsettled:
-    """See `changes.pxd`."""
+    """See `session_trees.pxd`."""
 
     cdef int settle(self) except -1:
         raise NotImplementedError

@@ -3,7 +3,7 @@
 
 A run begins where a put would split the tree's last leaf. Its pairs wait outside the tree until they fill a leaf; a
 pair that does not continue the run, the end of the input, or anybody who looks at the session settles them: they are
-put one by one, so that no leaf is left badly filled. Half the cost of a put each.
+put one by one, so that no leaf is left badly filled. Two thirds of the time of a put each.
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_GET_SIZE

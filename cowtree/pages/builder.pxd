@@ -32,6 +32,19 @@ cdef inline uint8_t item_byte(const Item* item, uint32_t i) noexcept nogil:
     return item.lead[i] if i < item.lead_size else item.rest[i - item.lead_size]
 
 
+cdef inline void fill_item(
+    Item* item, const uint8_t* key, uint32_t key_size, uint32_t kind, const uint8_t* value, uint32_t value_size
+) noexcept nogil:
+    """An entry whose key is in one piece; borrows both."""
+    item.lead = NULL
+    item.lead_size = 0
+    item.rest = key
+    item.rest_size = key_size
+    item.kind = kind
+    item.value = value
+    item.value_size = value_size
+
+
 cdef uint32_t common_prefix(const Item* a, const Item* b) noexcept nogil
 cdef void copy_key(const Item* item, uint32_t start, uint32_t stop, uint8_t* into) noexcept nogil
 cdef void gather_leaf(ItemList* list, const uint8_t* page, uint32_t size) noexcept nogil

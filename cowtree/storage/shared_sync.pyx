@@ -3,7 +3,7 @@
 
 Who waits does so without the GIL: a queue of mutex handovers, each waiting for the GIL, would keep the next sync from
 beginning (1.6 commits shared a sync that way, with eight threads). A sync that began only when its leader had the GIL
-again began a third of its own length too late.
+again would wait behind those that the sync before had just woken.
 
 A batch is not woken together: all would be woken twice, by this and by the GIL, which one can have at a time. Who joins
 has just given up the GIL and wakes one that may go on. Where nobody joins they wake by themselves soon.

@@ -6,7 +6,7 @@ from libc.stdlib cimport free, malloc
 from libc.string cimport memcmp
 
 from cowtree.layout cimport ENTRY_INLINE, LEAF_ENTRY_HEADER, LEAF_SLOT_SIZE, TREE_HEADER_SIZE
-from cowtree.pages.builder cimport Item, build_leaf, common_prefix, copy_key
+from cowtree.pages.builder cimport Item, build_leaf, common_prefix, copy_key, fill_item
 from cowtree.pages.leaf cimport Entry, entry_count, leaf_entry, prefix_size
 from cowtree.tree.dirty_pages cimport header_of
 from cowtree.tree.editor cimport add_counts, new_page, own_child, own_root
@@ -36,7 +36,6 @@ cdef bint run_add(
     cdef uint32_t bytes = LEAF_SLOT_SIZE + LEAF_ENTRY_HEADER + key_size + value_size
     cdef uint32_t prefix = key_size
     cdef const Item* first
-    cdef Item* item
     if run.items.count:
         first = &run.items.items[0]
         prefix = run.prefix
@@ -48,14 +47,7 @@ cdef bint run_add(
         bytes += run.bytes
         if TREE_HEADER_SIZE + prefix + bytes - prefix * (run.items.count + 1) > size:
             return False
-    item = &run.items.items[run.items.count]
-    item.lead = NULL
-    item.lead_size = 0
-    item.rest = key
-    item.rest_size = key_size
-    item.kind = ENTRY_INLINE
-    item.value = value
-    item.value_size = value_size
+    fill_item(&run.items.items[run.items.count], key, key_size, ENTRY_INLINE, value, value_size)
     run.items.count += 1
     run.bytes = bytes
     run.prefix = prefix

@@ -14,7 +14,7 @@ from libc.string cimport memcmp, memcpy
 from cowtree.layout cimport ENTRY_RUN, LEAF_ENTRY_HEADER, LEAF_SLOT_SIZE, BRANCH_SLOT_SIZE, SEPARATOR_HEADER
 from cowtree.pages.branch cimport branch_free, branch_insert, branch_set_counts
 from cowtree.pages.builder cimport (
-    Item, branch_size, build_branch, build_leaf, choose_split, common_prefix, copy_key, gather_branch, gather_leaf,
+    Item, branch_size, build_branch, build_leaf, choose_split, common_prefix, copy_key, fill_item, gather_branch, gather_leaf,
     insert_item, item_key_size, leaf_size,
 )
 from cowtree.pages.leaf cimport Entry, entry_count, leaf_entry, leaf_free, leaf_insert, leaf_remove, prefix_size
@@ -98,18 +98,6 @@ cdef int plant(
     tree.changed = True
     editor.version += 1
     return 0
-
-
-cdef inline void fill_item(
-    Item* item, const uint8_t* key, uint32_t key_size, uint32_t kind, const uint8_t* value, uint32_t value_size
-) noexcept nogil:
-    item.lead = NULL
-    item.lead_size = 0
-    item.rest = key
-    item.rest_size = key_size
-    item.kind = kind
-    item.value = value
-    item.value_size = value_size
 
 
 cdef bint at_edge(const Tree* tree, const Path* path, bint last) noexcept nogil:
