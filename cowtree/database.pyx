@@ -325,6 +325,21 @@ cdef class Database(Writer):
             lambda: state_changes(old, newest, self, tree, low, high, bool(values)),
         )
 
+    def wait(self, after, timeout=None):
+        """The id of a commit newer than `after`, as soon as any process has made one; None after `timeout` seconds.
+
+        `after`: a commit id; one that is older than the newest commit returns at once. `timeout`: None = for ever, 0 =
+        only look. Wakes within 50 ms of the commit (20 ms as a rule) without its writer knowing: it looks again and
+        again, which costs a load from memory each time. Tags, settings and compaction wake nobody. Ctrl-C ends it.
+
+        Raises ClosedError when the handle is closed meanwhile, TypeError, ValueError.
+        """
+        from cowtree.feed import wait_for_commit
+        self.check_open()
+        if not is_id(after):
+            raise TypeError(f"wait takes the id of a commit, not {type(after).__name__}")
+        return wait_for_commit(lambda: self.current().record.commit_id, after, check_timeout(timeout))
+
     def tree(self, name, *, key=None, value=None):
         """A named tree (None: the default tree). It exists from its first write; a missing one reads as empty.
 
