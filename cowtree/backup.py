@@ -21,12 +21,33 @@ from cowtree.storage.file_system import FileSystem
 from cowtree.storage.page_file import PageFile
 from cowtree.storage.range_copy import RangeCopier
 
-__all__ = ["Progress", "write_backup"]
+__all__ = ["Meter", "Progress", "write_backup"]
 
 Progress = Callable[[int, int | None], object]
 
 # Between two calls of `progress`; an eighth, so that the last call, which is not held back, is the tenth at most.
 PROGRESS_SECONDS = 0.125
+
+
+class Meter:
+    """Passes bytes on to a caller's `progress`, at most ten calls a second, the total unknown until the end."""
+
+    def __init__(self, progress: Progress | None) -> None:
+        self._progress = progress
+        self._done = 0
+        self._next_call = 0.0
+
+    def advance(self, size: int) -> None:
+        """`size` bytes more are done."""
+        self._done += size
+        if self._progress is not None and (now := time.monotonic()) >= self._next_call:
+            self._next_call = now + PROGRESS_SECONDS
+            self._progress(self._done, None)
+
+    def finish(self) -> None:
+        """The last call."""
+        if self._progress is not None:
+            self._progress(self._done, self._done)
 
 
 def write_backup(

@@ -7,6 +7,7 @@ import struct
 from datetime import timedelta
 
 from cowtree.errors import CorruptionError, KeyTooLargeError
+from cowtree.options import DEFAULT
 
 __all__ = [
     "AUTO_COMPACT",
@@ -25,6 +26,7 @@ __all__ = [
     "tag_key",
     "unpack_setting",
     "unpack_tag",
+    "wanted_settings",
 ]
 
 TREE, TAG, SETTING = b"\x01", b"\x02", b"\x03"
@@ -113,6 +115,16 @@ def check_history(value: object) -> int | timedelta | None:
     if not 0 <= value < 2**63:
         raise ValueError(f"history is a number of commits, not {value}")
     return value
+
+
+def wanted_settings(auto_compact: object, history: object) -> dict[str, float | timedelta | None]:
+    """The settings that were given, checked, by name; DEFAULT: not given."""
+    wanted: dict[str, float | timedelta | None] = {}
+    if auto_compact is not DEFAULT:
+        wanted[AUTO_COMPACT] = check_auto_compact(auto_compact)
+    if history is not DEFAULT:
+        wanted[HISTORY] = check_history(history)
+    return wanted
 
 
 def setting_key(name: str) -> bytes:

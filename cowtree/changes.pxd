@@ -3,6 +3,7 @@
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
 from cowtree.session_trees cimport SessionTrees, WriteTree
+from cowtree.storage.commit_record cimport CommitRecord
 from cowtree.tree.search cimport Path
 from cowtree.tree_codecs cimport TreeCodecs
 
@@ -25,6 +26,7 @@ cdef class Changes(SessionTrees):
     cdef set own_tags                      # names of tags that will point at the commit being made
     cdef uint64_t write_memory
     cdef uint64_t commit_id                # being made
+    cdef CommitRecord given                # of another file: the commit that is made anew here; None: a new one
     cdef list savepoints
     cdef uint64_t savepoint_serial         # of the newest, opened or closed: savepoints that are named by it
 

@@ -326,7 +326,10 @@ cdef class Changes:
 
     cdef int begin_range(self) except -1:
         if not self.writing:
-            self.work.writer.begin(self.engine.file, self.base.end, self.commit_id, random_nonce())
+            self.work.writer.begin(
+                self.engine.file, self.base.end, self.commit_id,
+                random_nonce() if self.given is None else self.given.fields.commit_nonce,
+            )
             self.writing = True
         return 0
 

@@ -24,7 +24,7 @@ from cowtree import registry
 from cowtree.succession import SupersededError
 from cowtree.errors import ClosedError, ReadOnlyError
 from cowtree.catalogue import (
-    AUTO_COMPACT, HISTORY, check_auto_compact, check_history, check_tag_name, pack_setting, setting_key, tag_key,
+    check_tag_name, pack_setting, setting_key, tag_key, wanted_settings,
 )
 from cowtree.options import ALL, DEFAULT, NOTE_SIZE_MAX, VALUE_SIZE_MAX, check_timeout
 from cowtree.snapshot import check_name
@@ -457,12 +457,31 @@ cdef class Database(Writer):
         Others go on to read and write. The file is whole, durable and verified page by page, or is not there:
         FileExistsError (what is there stays), CorruptionError (a damaged page), OSError, and what `progress` raises.
         `at` as for `snapshot`; `progress(done, total)` in bytes. O(file) time, O(1) memory.
+
+        `incremental=True`: an earlier backup at `path` is brought up to that commit instead; all of it or, whatever
+        happens, nothing. Commits keep id, time and note, tags and settings become this database's, and what the backup
+        has of the past it keeps. Works across compactions, as long as the commit with which the backup ends is kept
+        here: hold a tag on it, else SnapshotGoneError. ValueError: a file that is no backup of this database, was
+        written to, or is ahead of `at`; LockTimeoutError: somebody writes to it. O(what differs). Where there is no
+        file, a whole backup is written.
         """
         from cowtree.backup import write_backup
-        if incremental:
-            raise NotImplementedError("backups onto an older backup are not there yet: give another path")
         cdef CommitState newest = self.current()
-        write_backup(self.engine.file, state_at(self.engine, newest, at).record, path, progress=progress)
+        cdef Engine engine = self.engine
+        cdef CommitState state = state_at(engine, newest, at)
+        if incremental and os.path.exists(path):
+            from cowtree.increment import extend_backup
+            extend_backup(self, engine, state, path, self.timeout, self.write_memory, progress)
+        else:
+            write_backup(engine.file, state.record, path, progress=progress)
+
+    def branch(self, path, *, at=None, progress=None):
+        """Write an independent database that begins as a commit of this one (`at` as for `snapshot`) to a new file.
+
+        It has the past up to that commit, tags and settings as of then, and goes its own way: neither sees what is
+        committed to the other. It is a backup that is meant to be written to: same arguments, errors and cost.
+        """
+        self.backup(path, at=at, progress=progress)
 
     def close(self):
         """Roll back its open transaction and let go of the file; the last handle closes it cleanly. Idempotent.
@@ -584,16 +603,6 @@ cdef class DatabaseTree(Writer):
 
     def __repr__(self):
         return f"<cowtree.Tree {self.name!r} of {self.owner!r}>"
-
-
-cdef dict wanted_settings(object auto_compact, object history):
-    """The settings that were given, checked."""
-    wanted = {}
-    if auto_compact is not DEFAULT:
-        wanted[AUTO_COMPACT] = check_auto_compact(auto_compact)
-    if history is not DEFAULT:
-        wanted[HISTORY] = check_history(history)
-    return wanted
 
 
 cdef bint is_id(object at):

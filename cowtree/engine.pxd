@@ -31,6 +31,8 @@ cdef class Engine(Tips):
     cdef public int handles
     cdef public int snapshots
     cdef object directory_synced
+    cdef bint withholding                  # commits are appended that nobody may see before the last one, see `increment`
+    cdef uint64_t withheld_word            # the first word of the first of them, which is not in the file; 0: none yet
     cdef object spare                      # working memory of the last transaction
 
     cdef int require_usable(self) except -1

@@ -219,7 +219,7 @@ cdef class Engine:
         A lock that is used again soon is kept, which saves taking, checking and releasing it with each commit.
         """
         cdef uint64_t before
-        if self.lock is None or not self.lock.busy() or self.doomed():
+        if self.lock is None or not self.lock.busy() or self.doomed() or self.withholding:
             return 0
         if self.syncs_pending or self.appended is not self.published:
             return 0
@@ -242,7 +242,7 @@ cdef class Engine:
         before, that one is likely to come again while this one is written: they will share.
         """
         return (
-            not self.anonymous and self.writers_waiting == 0 and self.syncs_pending == 0
+            not self.anonymous and not self.withholding and self.writers_waiting == 0 and self.syncs_pending == 0
             and self.appended is self.published and end <= self.tail.zero_upto
             and self.durable_sequence == self.published.record.fields.sequence
             and self.owner == self.last_owner
@@ -269,7 +269,7 @@ cdef class Engine:
             try:
                 if synced:
                     self.publish_synced(sequence)
-                elif self.anonymous or (alone and not durable):
+                elif self.anonymous or self.withholding or (alone and not durable):
                     self.publish(self.unpublished.pop())
             except BaseException as error:         # it is in the file, and nobody sees it
                 self.poison_from(error)
@@ -280,7 +280,9 @@ cdef class Engine:
             self.writer.release()
             # Also an unsynced commit waits here when an earlier one is still being synced: published is published in
             # order, and only after its sync.
-            if self.published.record.fields.sequence < sequence or (durable and not self.anonymous and not synced):
+            if self.published.record.fields.sequence < sequence or (
+                durable and not self.anonymous and not self.withholding and not synced
+            ):
                 self.make_durable(sequence)
         finally:
             if held:
@@ -289,7 +291,10 @@ cdef class Engine:
             self.syncs_pending -= 1
             if self.owner is None and self.writer.acquire(False):
                 self.release_writer()
-        if (state.end - state.record.fields.page) << self.file.shift <= SMALL_COMMIT_BYTES and not self.anonymous:
+        if (
+            (state.end - state.record.fields.page) << self.file.shift <= SMALL_COMMIT_BYTES and not self.anonymous
+            and not self.withholding
+        ):
             self.prefill(durable)
         return 0
 
@@ -342,7 +347,7 @@ cdef class Engine:
 
     cdef int publish(self, CommitState state) except -1:
         """From here on every reader sees it."""
-        if self.lock is not None and self.lock.holds():
+        if self.lock is not None and self.lock.holds() and not self.withholding:
             self.lock.publish(state.end)
         self.published = state
         return 0

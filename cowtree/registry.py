@@ -18,7 +18,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from cowtree.storage.file_system import FileSystem
 
-__all__ = ["engine_for", "hold", "memory_engine", "release"]
+__all__ = ["engine_for", "hold", "memory_engine", "private_engine", "release"]
 
 _engines: dict[tuple[int, int, bool], Engine] = {}
 # Re-entrant: a collection that runs in the middle may release handles.
@@ -120,6 +120,17 @@ def _open(path: str, readonly: bool, mapped: bool, any_file_system: bool, trace:
             file.close()
         device.close()
         raise
+
+
+def private_engine(path: str | os.PathLike[str], *, trace: object = None) -> Engine:
+    """An engine of its own over a file, whatever handles this process has: to this one they are another process's.
+
+    Who calls this shuts it down. Errors of `engine_for`; FileNotFoundError if there is no file.
+    """
+    name = os.path.abspath(os.fspath(path))
+    if os.path.isdir(name):
+        raise IsADirectoryError(errno.EISDIR, "a database is one file, this is a directory", name)
+    return _open(name, False, True, False, trace)
 
 
 def memory_engine(page_size: int) -> Engine:

@@ -4,7 +4,7 @@ from libc.stdint cimport uint32_t, uint64_t
 
 from cowtree.changes cimport Changes
 from cowtree.session_trees cimport WriteTree
-from cowtree.storage.commit_record cimport TreeReference
+from cowtree.storage.commit_record cimport CommitRecord, TreeReference
 from cowtree.commit_state cimport CommitState
 from cowtree.engine cimport Engine
 from cowtree.tree.cursor cimport TreeSource
@@ -17,6 +17,7 @@ cdef class Session(Changes):
 
     cdef uint64_t commit(self, bint durable, bytes note) except? 0xFFFFFFFFFFFFFFFF
     cdef int set_catalogue(self, bytes key, bytes record) except -1
+    cdef int repeat(self, CommitRecord given) except -1
     cdef int tag_own(self, bytes key) except -1
     cdef int write_tags(self) except -1
     cdef int become_administrative(self) except -1

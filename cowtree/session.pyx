@@ -13,13 +13,13 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport qsort
 from libc.string cimport memset
 
-from cowtree.layout cimport store64
+from cowtree.layout cimport load64, store64
 from cowtree.commit_state cimport CommitState
 from cowtree.engine cimport Engine
 from cowtree.changes cimport Changes, tree_record
 from cowtree.pages.leaf cimport FOUND
 from cowtree.storage.commit_record cimport (
-    FLAG_ADMINISTRATIVE, FLAG_PRESYNCED, FLAG_RESTORED, FLAG_UNSYNCED, SKIP_POINTERS_MAX, CommitFields, CommitRecord,
+    FLAG_ADMINISTRATIVE, FLAG_PRESYNCED, FLAG_RESTORED, FLAG_SPARSE, FLAG_UNSYNCED, SKIP_POINTERS_MAX, CommitFields, CommitRecord,
     TreeReference, commit_embedded_offset, commit_set_embedded, encode_commit, next_fields,
     next_skip_pointers, parse_commit,
 )
@@ -111,7 +111,9 @@ cdef class Session(Changes):
                 note = b""
             self.begin_range()
             self.time_ns = self.base.record.fields.time_ns
-            if self.changed:
+            if self.given is not None:
+                self.time_ns = max(self.time_ns, self.given.fields.time_ns)
+            elif self.changed:
                 self.time_ns = max(self.time_ns, <uint64_t>time.time_ns())
             self.write_tags()
             self.write_trees()
@@ -126,6 +128,13 @@ cdef class Session(Changes):
         self.end()
         engine.append(state, durable, self.synced)
         return self.commit_id
+
+    cdef int repeat(self, CommitRecord given) except -1:
+        """Before anything is written: make a commit of another file anew, with its id, nonce and time."""
+        self.given = given
+        self.commit_id = given.fields.commit_id
+        editor_begin(&self.work.editor, &self.base.space.space, self.base.end, self.commit_id)
+        return self.after_change(self.default_tree, 0)     # a commit even if no entry differs
 
     # -- tags, settings, restores -------------------------------------------------------------------------------------
 
@@ -319,6 +328,8 @@ cdef class Session(Changes):
         for named in self.trees.values():
             fields.entries += named.tree.entries - named.entries_before
         fields.flags = 0 if durable else FLAG_UNSYNCED
+        if self.given is not None:
+            fields.flags |= self.given.fields.flags & FLAG_SPARSE
         if not self.changed:
             fields.flags |= FLAG_ADMINISTRATIVE
         skip_count = next_skip_pointers(base, self.commit_id, skip)
@@ -390,6 +401,7 @@ cdef class Session(Changes):
             and self.engine.may_write_durably(writer.first_page + fields.page_count)
         )
         writer.durable = self.synced
+        writer.withhold = self.engine.withholding and self.engine.withheld_word == 0
         try:
             writer.finish(page)
         except BaseException as error:
@@ -399,6 +411,8 @@ cdef class Session(Changes):
             raise CommitUncertainError(
                 f"{self.engine.path}: the sync of this commit failed ({error}); it is unknown whether it is on the disk"
             ) from error
+        if writer.withhold:
+            self.engine.withheld_word = load64(page)
         # Nothing below may fail without the engine knowing what is in the file: the caller cuts back.
         state = self.engine.state_of(parse_commit(page, self.engine.file.page_size, writer.first_page, self.engine.path))
         writer.mark_written_verified(&state.space.space)

@@ -27,7 +27,7 @@ LAYERS = [
     ["states"],
     ["differences"],
     ["session_trees", "changes", "session", "sorted_load", "writer"],
-    ["snapshot", "transaction", "check", "backup", "database"],
+    ["snapshot", "transaction", "check", "backup", "increment", "database"],
     ["compaction"],
     ["__init__"],
     ["demo"],

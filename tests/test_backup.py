@@ -313,14 +313,3 @@ def test_database_closed_during_a_backup_does_not_end_it(tmp_path: Path, path: P
     assert len(calls) >= 2 and os.listdir(tmp_path) == ["copy"]
     with cowtree.open(tmp_path / "copy") as copy:
         assert copy.check().ok and dict(copy) == {b"large": pattern(1, 30 * MIB)}
-
-
-def test_an_incremental_backup_is_refused_and_touches_nothing(path: Path) -> None:
-    with cowtree.open(path) as db:
-        db[b"k"] = b"v"
-        target = path.with_name("target.cow")
-        db.backup(target, incremental=False)
-        before = target.read_bytes()
-        with pytest.raises(NotImplementedError):
-            db.backup(target, incremental=True)
-        assert target.read_bytes() == before

@@ -16,6 +16,7 @@ cdef class RangeWriter:
     cdef readonly uint64_t pages_written   # in the file so far
     cdef readonly uint64_t queued_bytes
     cdef public bint durable               # set before `finish`: its last write is one `Device.write_durable`
+    cdef bint withhold                     # set before `finish`: its commit page is written without its first word
     cdef public uint32_t zero_checksums    # tests: treat that many commit page checksums as zero (I6)
     cdef bint active
     cdef uint64_t flushed_upto             # pages below are in the file, but the commit page

@@ -74,6 +74,7 @@ cdef class RangeWriter:
         self.pages_written = 0
         self.inner_count = 0
         self.durable = False
+        self.withhold = False
         self.active = True
         xxh64_start(&self.by_generation, file.generation)
         xxh64_start(&self.by_nonce, nonce)
@@ -167,7 +168,8 @@ cdef class RangeWriter:
             if self.zero_checksums:
                 self.zero_checksums -= 1
             store64(commit_page + COMMIT_TIME, load64(commit_page + COMMIT_TIME) + 1)
-        store64(commit_page, checksum)
+        # A first word of zero says that nothing was written here (FORMAT I6).
+        store64(commit_page, 0 if self.withhold else checksum)
         self.pieces[0].iov_base = commit_page
         self.pieces[0].iov_len = page_size
         if self.piece_count == 0:
@@ -178,6 +180,7 @@ cdef class RangeWriter:
             self.file.device.write_cached(self.pieces, self.piece_count, offset)
         else:
             self.file.device.write(self.pieces, self.piece_count, offset)
+        store64(commit_page, checksum)
         self.pages_written = self.next_page - self.first_page
         self.flushed_upto = self.next_page
         self.drop_queue()
