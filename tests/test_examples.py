@@ -15,6 +15,10 @@ EXAMPLES = Path(__file__).resolve().parent.parent / "docs" / "examples"
 PATIENCE_SECONDS = 120
 
 PRINTED = {
+    "index_process.py": [
+        "entries of the index: 182",
+        "indexer's status: 0",
+    ],
     "job_queue.py": [
         "jobs done by four workers: 60",
         "a late worker's result is refused",
