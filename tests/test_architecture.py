@@ -28,7 +28,7 @@ LAYERS = [
     ["differences"],
     ["session_trees", "changes", "session", "sorted_load", "writer"],
     ["snapshot", "transaction", "check", "backup", "increment", "database"],
-    ["compaction"],
+    ["compaction", "page_map"],
     ["__init__"],
     ["demo"],
     ["cli"],
