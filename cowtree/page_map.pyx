@@ -35,8 +35,6 @@ cdef enum:
     KIND_GAP = 7                           # behind the first page of a gap record: never read
     OWNER_MAX = 255                        # trees beyond it are counted as the last one
 
-NO_OWNER = 0
-
 
 cdef struct Walk:
     const TreeView* view

@@ -130,13 +130,22 @@ def check(arguments: argparse.Namespace) -> int:
     PATH,
     argument("target", metavar="TARGET", help="the file to write; it must not exist"),
     AT,
+    argument(
+        "--incremental", action="store_true", help="bring an earlier backup at TARGET up to date"
+    ),
     examples="""
     cowtree backup people.cow /backup/people-monday.cow
     cowtree backup people.cow before.cow --at before-import
+    cowtree backup people.cow /backup/people.cow --incremental
     """,
 )
 def backup(arguments: argparse.Namespace) -> int:
-    """Copy a database into a new file, while others may read and write it."""
+    """Copy a database into a new file, while others may read and write it.
+
+    With --incremental a backup that was made before is brought up to date, by what has changed since: all of it, or,
+    whatever happens, nothing. Where there is none yet, a whole one is made. Hold a tag on the commit of the last backup
+    if the database is compacted in between.
+    """
     with (
         open_reading(arguments.path) as db,
         snapshot_at(db, arguments.at) as snapshot,
@@ -144,11 +153,13 @@ def backup(arguments: argparse.Namespace) -> int:
     ):
         at = None if arguments.at is None else snapshot
         try:
-            db.backup(arguments.target, at=at, progress=progress)
+            db.backup(arguments.target, at=at, incremental=arguments.incremental, progress=progress)
         except FileExistsError:
             raise CommandError(
-                f"{arguments.target}: exists already: remove it first, or choose another name"
+                f"{arguments.target}: exists already: remove it first, choose another name, or say --incremental"
             ) from None
+        except (ValueError, cowtree.SnapshotGoneError) as error:
+            raise CommandError(str(error)) from None
     return DONE
 
 

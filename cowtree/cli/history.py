@@ -8,9 +8,10 @@ from collections.abc import Iterator
 
 import cowtree
 from cowtree.catalogue import check_tag_name
-from cowtree.cli.display import decoder, entries_text, escaped, shower
+from cowtree.cli.change_lines import print_changes
+from cowtree.cli.display import entries_text, escaped
 from cowtree.cli.failures import DONE, NOT_HELD, CommandError
-from cowtree.cli.json_lines import Members, add_bytes, add_object, line_of
+from cowtree.cli.json_lines import Members, add_bytes, line_of
 from cowtree.cli.opening import (
     JSON,
     KEY_AS,
@@ -174,7 +175,6 @@ def diff(arguments: argparse.Namespace) -> int:
     ~ for one that was changed, with the old value, a tab, the new one. The changes of a named tree stand below a line
     "tree NAME:". Keys and values look as in `cowtree scan`.
     """
-    differs = False
     with (
         open_reading(arguments.path) as db,
         snapshot_at(db, arguments.old) as old,
@@ -191,52 +191,5 @@ def diff(arguments: argparse.Namespace) -> int:
             tree=cowtree.ALL if name is None else name,
             values=not arguments.keys_only,
         )
-        for tree, group in itertools.groupby(changes, key=lambda change: change.tree):
-            differs = True
-            # A tree that was dropped is known to the old commit alone.
-            codecs = new.tree_codecs(tree)
-            if codecs == ("", ""):
-                codecs = old.tree_codecs(tree)
-            printer = _ChangePrinter(tree, codecs, arguments)
-            for change in group:
-                printer.print(change)
+        differs = print_changes(changes, old, new, arguments)
     return NOT_HELD if differs else DONE
-
-
-_SIGNS = {"added": "+", "removed": "-", "changed": "~"}
-
-
-class _ChangePrinter:
-    """Prints the changes of one tree."""
-
-    def __init__(
-        self, tree: str | None, codecs: tuple[str, str], arguments: argparse.Namespace
-    ) -> None:
-        self._tree = tree
-        self._key_codec, self._value_codec = codecs
-        self._show_key = shower(self._key_codec, arguments.key_as)
-        self._show_value = shower(self._value_codec, arguments.value_as)
-        self._as_json = arguments.json
-        if tree is not None and not self._as_json:
-            print_line(f"tree {escaped(tree.encode())}:")
-
-    def print(self, change: cowtree.Change[bytes, bytes]) -> None:
-        if self._as_json:
-            write(line_of(self._members(change)))
-            return
-        fields = [self._show_key(change.key)]
-        fields += [self._show_value(data) for data in (change.old, change.new) if data is not None]
-        print_line(f"{_SIGNS[change.kind]} " + "\t".join(fields))
-
-    def _members(self, change: cowtree.Change[bytes, bytes]) -> Members:
-        members: Members = {} if self._tree is None else {"tree": self._tree}
-        members["kind"] = change.kind
-        for name, data, codec in (
-            ("key", change.key, self._key_codec),
-            ("old", change.old, self._value_codec),
-            ("new", change.new, self._value_codec),
-        ):
-            if data is not None:
-                add_bytes(members, name, data)
-                add_object(members, name, data, decoder(codec))
-        return members

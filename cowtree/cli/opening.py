@@ -34,6 +34,7 @@ __all__ = [
     "open_source",
     "open_writing",
     "parse_at",
+    "seconds",
     "snapshot_at",
     "source_of",
     "tree_name",
@@ -73,14 +74,15 @@ def tree_name(text: str) -> str:
     return text
 
 
-def _seconds(text: str) -> float:
+def seconds(text: str) -> float:
+    """A time to wait."""
     try:
-        seconds = float(text)
+        number = float(text)
     except ValueError:
-        seconds = -1.0
-    if not seconds >= 0:
+        number = -1.0
+    if not number >= 0:
         raise argparse.ArgumentTypeError(f"a number of seconds, not {text!r}")
-    return seconds
+    return number
 
 
 PATH = argument("path", metavar="FILE", help="the database")
@@ -105,7 +107,7 @@ JSON = argument("--json", action="store_true", help="as JSON, one object per lin
 TIMEOUT = argument(
     "--timeout",
     metavar="SECONDS",
-    type=_seconds,
+    type=seconds,
     help="how long to wait for another writer (default: until it is done)",
 )
 RANGE: tuple[Argument, ...] = (
