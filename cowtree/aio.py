@@ -325,14 +325,15 @@ class Transaction:
         unwanted = threading.Event()
         waiting = thread.submit(functools.partial(self._take_lock, unwanted))
         try:
-            self._transaction = await asyncio.shield(asyncio.wrap_future(waiting))
+            transaction = await asyncio.shield(asyncio.wrap_future(waiting))
         except BaseException:
             unwanted.set()
             waiting.add_done_callback(_roll_back)  # at once, or in that thread when the lock comes
             thread.stop()
             raise
+        self._transaction = transaction
         self._owner = self._owners.add()
-        return self._transaction
+        return transaction
 
     async def commit(self) -> int:
         """Commit. Cancelled, it is done or not when CancelledError comes, and `commit_id` tells."""

@@ -35,7 +35,6 @@ __all__ = ["RecordCodec", "UntypedRecordCodec"]
 
 T = TypeVar("T")
 Convert = Callable[[Any], Any]
-Unknown = Literal["refuse", "drop"]
 
 NAME_SIZE_MAX = 255  # bytes; a tree has room for no more
 _PLAIN: tuple[type, ...] = (
@@ -60,7 +59,11 @@ class RecordCodec(Generic[T]):
     __slots__ = ("_decode", "_documents", "_encode", "cls", "name", "unknown")
 
     def __init__(
-        self, documents: Codec[Any], cls: type[T], name: str, unknown: Unknown = "refuse"
+        self,
+        documents: Codec[Any],
+        cls: type[T],
+        name: str,
+        unknown: Literal["refuse", "drop"] = "refuse",
     ) -> None:
         if not isinstance(cls, type) or not dataclasses.is_dataclass(cls):
             raise TypeError(f"MsgPack.of takes a dataclass, not {cls!r}")
@@ -70,7 +73,7 @@ class RecordCodec(Generic[T]):
         if len(name.encode()) > NAME_SIZE_MAX:
             raise ValueError(f"the name of a codec has at most {NAME_SIZE_MAX} bytes: {name!r}")
         self.cls: type[T] = cls
-        self.unknown: Unknown = unknown
+        self.unknown: Literal["refuse", "drop"] = unknown
         self._documents = documents
         self._encode, self._decode = _Compiler(unknown).record(cls)
 
@@ -134,7 +137,7 @@ class UntypedRecordCodec:
 class _Compiler:
     """Annotations as pairs of functions: object -> what MsgPack takes (TypeError), and back (TypeError, ValueError)."""
 
-    def __init__(self, unknown: Unknown) -> None:
+    def __init__(self, unknown: Literal["refuse", "drop"]) -> None:
         self._unknown = unknown
         self._records: dict[type, tuple[Convert, Convert]] = {}
 

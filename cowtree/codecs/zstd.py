@@ -181,7 +181,7 @@ class _Zstandard:
     def __init__(self, level: int, dictionary: bytes | None) -> None:
         import zstandard
 
-        self._zstandard = zstandard
+        self._library: Any = zstandard
         self._level = level
         self._dictionary = None if dictionary is None else zstandard.ZstdCompressionDict(dictionary)
         self._local = threading.local()  # neither of the two may be used by two threads at once
@@ -190,15 +190,15 @@ class _Zstandard:
     def compress(self, data: bytes) -> bytes:
         compressor = getattr(self._local, "compressor", None)
         if compressor is None:
-            compressor = self._zstandard.ZstdCompressor(self._level, dict_data=self._dictionary)
+            compressor = self._library.ZstdCompressor(self._level, dict_data=self._dictionary)
             self._local.compressor = compressor
         frame: bytes = compressor.compress(data)
         return frame
 
     def frame_size(self, data: bytes) -> int:
         try:
-            size = self._zstandard.frame_content_size(data)
-        except self._zstandard.ZstdError as error:
+            size: int = self._library.frame_content_size(data)
+        except self._library.ZstdError as error:
             raise ValueError(f"not a frame of Zstandard: {error}") from None
         if size < 0:
             raise ValueError("a frame of Zstandard that does not say its size")
@@ -207,10 +207,10 @@ class _Zstandard:
     def decompress(self, data: bytes, size: int) -> bytes:
         decompressor = getattr(self._local, "decompressor", None)
         if decompressor is None:
-            decompressor = self._zstandard.ZstdDecompressor(dict_data=self._dictionary)
+            decompressor = self._library.ZstdDecompressor(dict_data=self._dictionary)
             self._local.decompressor = decompressor
         try:
             contents: bytes = decompressor.decompress(data, allow_extra_data=False)
-        except self._zstandard.ZstdError as error:
+        except self._library.ZstdError as error:
             raise ValueError(f"not decompressed: {error}") from None
         return contents
