@@ -17,6 +17,7 @@ Layers, each importing only those above it in this list:
     sorted_load, writer                    runs of pairs; the write methods
     snapshot, transaction, database        the handles
     check, compaction, backup, demo, cli
+    dbm, aio                               the interfaces of dbm and of asyncio, over all of it
 """
 
 from __future__ import annotations

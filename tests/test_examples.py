@@ -23,6 +23,18 @@ PRINTED = {
         "jobs done by four workers: 60",
         "a late worker's result is refused",
     ],
+    "own_codecs.py": [
+        "['URGENT', 'NORMAL', 'WHENEVER']",
+        "home is at 1.0 2.0",
+        "recorded: ('enum/Priority', 'text') ('text', 'point')",
+        "no codec for keys: it has no prefix",
+    ],
+    "persistent_cache.py": [
+        "computed: [1, 2, 2] (2, 3)",
+        "after a restart: (1, 0)",
+        "kept: 3 oldest known: False",
+        "after a clear: 0",
+    ],
     "secondary_index.py": [
         "indexed at first: 3",
         "indexed after edits: 4",

@@ -9,6 +9,7 @@ from typing import Any
 
 from cowtree.cli.notations import codec_named
 from cowtree.cli.objects import json_text, plain
+from cowtree.cli.scalars import SCALARS, scalar_text
 
 __all__ = ["Show", "decoder", "entries_text", "escaped", "human_size", "printable_text", "shower"]
 
@@ -27,7 +28,7 @@ def shower(codec: str, notation: str | None) -> Show:
     known = codec_named(codec)
     if known is None or codec in ("bytes", "text"):
         return escaped
-    decode, text = known.decode, repr if codec in ("int", "float") else _document
+    decode, text = known.decode, scalar_text if codec in SCALARS else _document
 
     def show(data: bytes) -> str:
         try:

@@ -9,19 +9,18 @@
     tuple       a JSON array                        the key of the tuple layer   the tuple, as its codec encodes it
 
 Without a notation an untyped tree takes the bytes that are given; a typed one takes what its codec is for: text, a
-number, a JSON array (`Tuple`), a JSON text (`Json`, `MsgPack`). A tree of pickles, or of a codec that this package
-does not have, takes bytes only: hex and base64.
+number, a date or the like (`scalars`), a JSON array (`Tuple`), a JSON text (`Json`, `MsgPack`). A tree of pickles, or
+of a codec that this package does not have, takes bytes only: hex and base64.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable
 from typing import Any
 
 from cowtree.cli.failures import CommandError
 from cowtree.cli.objects import from_base64, parse_json, parse_tuple
-from cowtree.codecs import Codec, by_name
+from cowtree.cli.scalars import SCALARS, parse_scalar
+from cowtree.codecs import Codec, by_name, innermost_name
 from cowtree.errors import CodecError
 
 __all__ = [
@@ -36,8 +35,6 @@ __all__ = [
 NOTATIONS = ("text", "hex", "base64", "json", "msgpack", "tuple")
 
 _RAW = frozenset({"hex", "base64"})
-_INT = re.compile(r"[+-]?[0-9]+")
-_FLOAT = re.compile(r"[+-]?([0-9]+\.?[0-9]*([eE][+-]?[0-9]+)?|\.[0-9]+([eE][+-]?[0-9]+)?|inf)")
 
 
 def argument_bytes(argument: str) -> bytes:
@@ -50,11 +47,11 @@ def codec_named(name: str) -> Codec[Any] | None:
 
     Unpickling runs code that the file chooses, so Pickle is never used here.
     """
-    if name in ("", "pickle"):
+    if name == "" or innermost_name(name) == "pickle":
         return None
     try:
         return by_name(name)
-    except CodecError:
+    except (CodecError, ModuleNotFoundError):
         return None
 
 
@@ -73,7 +70,7 @@ def encode(given: bytes, notation: str | None, codec: str, what: str) -> bytes:
             raise CommandError(
                 f"the tree has {codec} {what}s: give the bytes, with --{what}-as hex"
             )
-        return known.encode(_object(given, notation or _NATURAL[codec], codec))
+        return known.encode(_object(given, notation or _natural(codec), codec))
     except UnicodeDecodeError:
         raise CommandError(
             f"not a {what}: not UTF-8 (give the bytes with --{what}-as hex)"
@@ -91,7 +88,7 @@ def encode_prefix(given: bytes, notation: str | None, codec: str) -> tuple[bytes
         return Bytes.prefix(raw)
     if codec == "tuple" or (codec in ("", "bytes") and notation == "tuple"):
         return Tuple.prefix(Tuple.decode(raw))
-    if codec in ("int", "float"):
+    if codec in SCALARS:
         raise CommandError(f"no {codec} begins with another: use --start and --stop")
     return Bytes.prefix(raw)
 
@@ -136,35 +133,16 @@ def _object(given: bytes, notation: str, codec: str) -> Any:
     text = given.decode()
     if notation == "text":
         return text
-    if notation == "tuple" or (codec == "tuple" and notation in ("json", "msgpack")):
+    if notation == "tuple" or (
+        innermost_name(codec) == "tuple" and notation in ("json", "msgpack")
+    ):
         return parse_tuple(text)
     if notation in ("json", "msgpack"):
         return parse_json(text)
-    return _NUMBERS[notation](text)
+    return parse_scalar(text, notation)
 
 
-def _int(text: str) -> int:
-    text = text.strip()
-    if not _INT.fullmatch(text):
-        raise ValueError(f"not an int: {text!r}")
-    return int(text)
-
-
-def _float(text: str) -> float:
-    text = text.strip()
-    if not _FLOAT.fullmatch(text):
-        raise ValueError(f"not a float: {text!r}")
-    return float(text)
-
-
-_NUMBERS: dict[str, Callable[[str], Any]] = {"int": _int, "float": _float}
-
-# What a typed tree takes where no notation is given.
-_NATURAL = {
-    "text": "text",
-    "int": "int",
-    "float": "float",
-    "tuple": "tuple",
-    "json": "json",
-    "msgpack": "msgpack",
-}
+def _natural(codec: str) -> str:
+    """The notation of what is given to a typed tree without one: what its codec is for."""
+    innermost = innermost_name(codec)
+    return "text" if innermost in ("bytes", "text") else innermost

@@ -7,6 +7,7 @@ JSON has no bytes, no infinities, no UUIDs: an object with one member stands for
     {"float32": 1.5}                    cowtree.codecs.Float32
     {"uuid": "..."}                     uuid.UUID
     {"versionstamp": "24 hex digits"}   cowtree.codecs.Versionstamp
+    {"decimal": "1.5"}, {"date": "..."}, {"time_of_day": "..."}    of keys of those types, shown only
     {"time": "..."}, {"ext": [n, "base64"]}, {"map": [[key, value], ...]}    of MessagePack, shown only
 
 As elements of a tuple they are read back; in documents they are only shown.
@@ -71,6 +72,12 @@ def _tagged(obj: Any) -> Any:
         return {"versionstamp": stamp.hex()}
     if kind == "datetime":
         return {"time": obj.isoformat()}
+    if kind == "date":
+        return {"date": obj.isoformat()}
+    if kind == "time":
+        return {"time_of_day": obj.isoformat()}
+    if kind == "Decimal":
+        return {"decimal": str(obj)}
     if kind == "ExtType":
         return {"ext": [obj.code, _base64(obj.data)]}
     return {"object": repr(obj)}

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
-from typing import Any, Final, NoReturn, cast, final
+from typing import Any, Final, Literal, NoReturn, TypeVar, cast, final
 
 from cowtree.codecs.protocol import Codec, NamedCodec
 
 __all__ = ["Json", "JsonCodec", "MsgPack", "MsgPackCodec", "Pickle", "PickleCodec"]
+
+T = TypeVar("T")
 
 _PICKLE_PROTOCOL = 5  # the newest that every supported Python reads
 
@@ -55,6 +57,38 @@ class MsgPackCodec(NamedCodec):
             raise
         except Exception as error:  # a key that does not hash, a time after the year 9999
             raise ValueError(f"not MessagePack of this codec: {error}") from error
+
+    def of(
+        self,
+        cls: type[T],
+        /,
+        *,
+        name: str | None = None,
+        unknown: Literal["refuse", "drop"] = "refuse",
+    ) -> Codec[T]:
+        """A codec for the instances of a dataclass: `db.tree("users", key=Text, value=MsgPack.of(User))`.
+
+        A record is a map from the names of its fields to their values. `cowtree.codecs.records` has the types that a
+        field may have, each checked both ways, and what may change in a class whose records are stored.
+
+        Args:
+            cls: the dataclass. Fields with `init=False` are not stored: the class makes them again.
+            name: what the tree records, behind "msgpack/"; the name of the class if not given. Give it to be free to
+                rename the class.
+            unknown: what to do about a field in a record that the class does not have. "refuse": a DecodeError, so
+                that a program that is older than its data does not lose it by writing back what it read. "drop": it
+                is left out.
+
+        Raises:
+            TypeError: not a dataclass, or a field of a type that is not stored.
+            ValueError: a name of more than 255 bytes.
+        """
+        from cowtree.codecs.records import RecordCodec
+
+        label = getattr(cls, "__name__", "") if name is None else name
+        if not isinstance(label, str) or (name is not None and not name):
+            raise TypeError(f"a name is a str and not empty, not {name!r}")
+        return RecordCodec(self, cls, f"{self.name}/{label}", unknown)
 
 
 def _check_lengths(data: bytes) -> None:
@@ -164,8 +198,8 @@ class PickleCodec(NamedCodec):
             raise ValueError(f"not unpickled: {type(error).__name__}: {error}") from error
 
 
-MsgPack: Final[Codec[Any]] = MsgPackCodec()
-"""MessagePack, for values."""
+MsgPack: Final = MsgPackCodec()
+"""MessagePack, for values; `MsgPack.of(SomeClass)` for the instances of a dataclass."""
 
 Json: Final[Codec[Any]] = JsonCodec()
 """JSON in UTF-8, for values."""

@@ -1,9 +1,11 @@
-"""Codecs for keys of one type: Bytes, Text, Int, Float.
+"""Codecs for keys of one type: Bytes, Text, Int, Float, Bool, Uuid.
 
     Bytes    as they are
     Text     UTF-8
     Int      8 bytes, big-endian, the sign bit flipped
     Float    8 bytes, big-endian IEEE 754; the sign bit flipped, in negative numbers every bit
+    Bool     1 byte, 0 or 1
+    Uuid     its 16 bytes
 
 Each takes O(length), for numbers O(1).
 """
@@ -11,15 +13,32 @@ Each takes O(length), for numbers O(1).
 from __future__ import annotations
 
 import struct
-from typing import Final, final
+from typing import TYPE_CHECKING, Final, final
 
 from cowtree.codecs.protocol import KeyCodec, NamedCodec
 from cowtree.views import prefix_end
 
-__all__ = ["Bytes", "BytesCodec", "Float", "FloatCodec", "Int", "IntCodec", "Text", "TextCodec"]
+if TYPE_CHECKING:
+    from uuid import UUID
+
+__all__ = [
+    "Bool",
+    "BoolCodec",
+    "Bytes",
+    "BytesCodec",
+    "Float",
+    "FloatCodec",
+    "Int",
+    "IntCodec",
+    "Text",
+    "TextCodec",
+    "Uuid",
+    "UuidCodec",
+]
 
 _SIGN = 1 << 63
 _NUMBER_SIZE = 8
+_UUID_SIZE = 16
 
 _pack_unsigned = struct.Struct(">Q").pack
 _unpack_unsigned = struct.Struct(">Q").unpack
@@ -167,6 +186,62 @@ def _as_double(obj: float) -> float:
     return number
 
 
+@final
+class BoolCodec(NamedCodec):
+    """False, then True."""
+
+    __slots__ = ()
+    name = "bool"
+
+    def encode(self, obj: bool, /) -> bytes:
+        """1 byte. TypeError: not a bool."""
+        if obj is True:
+            return b"\x01"
+        if obj is False:
+            return b"\x00"
+        raise TypeError(f"Bool takes bool, not {type(obj).__name__}")
+
+    def decode(self, data: bytes, /) -> bool:
+        """The bool. ValueError: not one byte that is 0 or 1."""
+        if data == b"\x01":
+            return True
+        if data == b"\x00":
+            return False
+        raise ValueError("a bool is one byte, 0 or 1")
+
+    def prefix(self, obj: bool, /) -> tuple[bytes, bytes | None]:
+        """TypeError: no bool begins with another."""
+        raise TypeError("a bool is no prefix: give start and stop")
+
+
+@final
+class UuidCodec(NamedCodec):
+    """uuid.UUID, in the order of its bytes, which is Python's: those of version 7 (and 6) in order of time."""
+
+    __slots__ = ()
+    name = "uuid"
+
+    def encode(self, obj: UUID, /) -> bytes:
+        """16 bytes. TypeError: not a UUID."""
+        from uuid import UUID
+
+        if not isinstance(obj, UUID):
+            raise TypeError(f"Uuid takes uuid.UUID, not {type(obj).__name__}")
+        return obj.bytes
+
+    def decode(self, data: bytes, /) -> UUID:
+        """The UUID. ValueError: not 16 bytes."""
+        from uuid import UUID
+
+        if len(data) != _UUID_SIZE:
+            raise ValueError(f"a UUID has {_UUID_SIZE} bytes, not {len(data)}")
+        return UUID(bytes=data)
+
+    def prefix(self, obj: UUID, /) -> tuple[bytes, bytes | None]:
+        """TypeError: no UUID begins with another."""
+        raise TypeError("a UUID is no prefix: give start and stop")
+
+
 Bytes: Final[KeyCodec[bytes]] = BytesCodec()
 """bytes as they are; takes every C-contiguous buffer."""
 
@@ -178,3 +253,9 @@ Int: Final[KeyCodec[int]] = IntCodec()
 
 Float: Final[KeyCodec[float]] = FloatCodec()
 """IEEE double without NaN."""
+
+Bool: Final[KeyCodec[bool]] = BoolCodec()
+"""bool."""
+
+Uuid: Final[KeyCodec[UUID]] = UuidCodec()
+"""uuid.UUID."""

@@ -83,7 +83,7 @@ def check_key_codec(codec: object) -> None:
     if not isinstance(codec, KeyCodec):
         raise TypeError(
             f"{_show(codec)} encodes values only: its bytes do not sort as its objects do (it has no `prefix`); "
-            "keys take cowtree.codecs.Bytes, Text, Int, Float or Tuple"
+            "keys take cowtree.codecs.Bytes, Text, Int, Float, Decimal, Bool, Date, DateTime, Time, Uuid or Tuple"
         )
 
 

@@ -35,7 +35,7 @@ from typing import Any, Final, final
 from cowtree.codecs.protocol import KeyCodec, NamedCodec
 from cowtree.codecs.tuple_elements import TRANSACTION_VERSION_SIZE, Float32, Versionstamp
 
-__all__ = ["NESTING_MAX", "Tuple", "TupleCodec"]
+__all__ = ["NESTING_MAX", "Tuple", "TupleCodec", "decode_int", "encode_int"]
 
 NESTING_MAX: Final = 100
 """Levels of tuples inside the key's own; more would only find the limits of comparing and showing them."""
@@ -149,7 +149,8 @@ def _encode_nested(items: tuple[Any, ...], depth: int) -> bytes:
     return b"\x05" + b"".join([_ENCODERS[type(item)](item, depth + 1) for item in items]) + b"\x00"
 
 
-def _encode_int(item: int, _depth: int) -> bytes:
+def encode_int(item: int, _depth: int = 0) -> bytes:
+    """An int with its type code: the bytes sort as ints do, and none begins with another's."""
     size = (item.bit_length() + 7) >> 3
     if size > _SMALL_INT_SIZE:
         return _encode_big_int(item, size)
@@ -220,7 +221,7 @@ _ENCODERS = _Encoders(
         bytes: _encode_bytes,
         str: _encode_text,
         tuple: _encode_nested,
-        int: _encode_int,
+        int: encode_int,
         Float32: _encode_single,
         float: _encode_double,
         bool: _encode_bool,
@@ -253,7 +254,8 @@ def _decode_text(data: bytes, position: int) -> tuple[str, int]:
     return text.decode(), position
 
 
-def _decode_int(data: bytes, position: int) -> tuple[int, int]:
+def decode_int(data: bytes, position: int) -> tuple[int, int]:
+    """(int of up to 8 bytes whose type code is in front of `position`, position behind it). ValueError."""
     size = data[position - 1] - _ZERO
     if size >= 0:
         return _decode_magnitude(data, position, size, 0), position + size
@@ -327,7 +329,7 @@ _DECODERS[_BYTES] = _decode_bytes
 _DECODERS[_TEXT] = _decode_text
 _DECODERS[_BIG_NEGATIVE] = _DECODERS[_BIG_POSITIVE] = _decode_big_int
 for _code in range(_ZERO - _SMALL_INT_SIZE, _ZERO + _SMALL_INT_SIZE + 1):
-    _DECODERS[_code] = _decode_int
+    _DECODERS[_code] = decode_int
 _DECODERS[_SINGLE] = _decode_single
 _DECODERS[_DOUBLE] = _decode_double
 _DECODERS[_FALSE] = _DECODERS[_TRUE] = _decode_bool
