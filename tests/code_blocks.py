@@ -109,7 +109,9 @@ def shell_environment(folder: Path) -> dict[str, str]:
         (binaries / name).write_text(f'#!/bin/sh\nexec {python} {arguments}"$@"\n')
         (binaries / name).chmod(0o755)
     where = str(Path(cowtree.__file__).resolve().parents[1])
-    return os.environ | {
+    # Scripts of a page import each other, as they do for a reader.
+    inherited = {name: value for name, value in os.environ.items() if name != "PYTHONSAFEPATH"}
+    return inherited | {
         "PATH": f"{binaries}{os.pathsep}{os.environ['PATH']}",
         "PYTHONPATH": os.pathsep.join([where, *filter(None, [os.environ.get("PYTHONPATH")])]),
         "TERM": "dumb",
