@@ -54,7 +54,7 @@ $(VENV)/docs-tools: $(VENV)/installed
 
 # The site, in build/site; warnings are errors, and nothing is fetched.
 docs: $(VENV)/docs-tools
-	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
 lint: $(VENV)/dev-tools
 	$(BIN)/ruff check .

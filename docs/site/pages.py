@@ -28,6 +28,9 @@ ELSEWHERE = {
     "changelog.md": "CHANGELOG.md",
     "scaling.md": "bench/results/scaling/scaling.md",
 }
+# (section, title, page)
+OPTIONAL = [("How it works", "Reliability", "reliability.md")]
+LINK = re.compile(r"\[([^\[\]]*)\]\((?!\w+:|#|/)([^()#\s]+)(#[^()\s]*)?\)")
 HELP_COLUMNS = "100"
 
 
@@ -45,14 +48,40 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     return files
 
 
+def on_config(config: MkDocsConfig) -> MkDocsConfig:
+    """Pages that a checkout may lack take their place in the navigation where they exist."""
+    for section, title, place in OPTIONAL:
+        if (PROJECT / "docs" / place).exists():
+            for entry in config.nav or []:
+                if section in entry:
+                    entry[section].append({title: place})
+    return config
+
+
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
-    """Lead links out of docs/ to where the same stands in the site."""
-    if page.file.src_uri == "scaling.md":
-        return re.sub(r"\]\(([\w-]+\.svg)\)", r"](results/scaling/\1)", markdown)
-    markdown = markdown.replace("../bench/results/scaling/scaling.md", "scaling.md")
-    return markdown.replace("../bench/results/", "results/").replace(
-        "../cowtree/FORMAT.md", "format.md"
-    )
+    """Lead links out of docs/ to where the same stands in the site; of others, to code, the words stay."""
+    here = page.file.src_uri
+    source = PROJECT / ELSEWHERE.get(here, f"docs/{here}")
+    depth = here.count("/")
+
+    def lead(match: re.Match[str]) -> str:
+        words, target, fragment = match.groups(default="")
+        there = (source.parent / target).resolve()
+        if here not in ELSEWHERE and there.is_relative_to(PROJECT / "docs"):
+            return match[0]
+        if not there.is_relative_to(PROJECT) or not there.exists():
+            return match[0]  # mkdocs warns of it
+        inside = there.relative_to(PROJECT).as_posix()
+        for place, origin in ELSEWHERE.items():
+            if inside == origin:
+                return f"[{words}]({'../' * depth}{place}{fragment})"
+        if inside.startswith("docs/"):
+            return f"[{words}]({'../' * depth}{inside.removeprefix('docs/')}{fragment})"
+        if inside.startswith("bench/results/") and inside.endswith(".svg"):
+            return f"[{words}]({'../' * depth}{inside.removeprefix('bench/')})"
+        return words
+
+    return LINK.sub(lead, markdown)
 
 
 def command_line_reference() -> str:
