@@ -6,7 +6,7 @@ export PYTHONSAFEPATH = 1
 BIN = $(abspath $(VENV))/bin
 SOURCES = pyproject.toml setup.py MANIFEST.in $(shell find cowtree -name '*.py' -o -name '*.pyx' -o -name '*.pxd' -o -name '*.pyi' -o -name '*.h' -o -name 'sigbus_guard.c' -o -name 'fork_guard.c' -o -name 'lock_keeper.c')
 
-.PHONY: demo test test-quick campaign lint types bench bench-quick sanitize dev clean
+.PHONY: demo test test-quick campaign lint types docs bench bench-quick sanitize dev clean
 
 $(VENV)/created:
 	$(PYTHON) -m venv $(VENV)
@@ -47,6 +47,14 @@ test-quick: $(VENV)/test-tools
 CAMPAIGN = states
 campaign: $(VENV)/test-tools
 	PYTHONPATH=tests $(BIN)/python -m campaign $(CAMPAIGN) $(CAMPAIGN_ARGUMENTS)
+
+$(VENV)/docs-tools: $(VENV)/installed
+	$(BIN)/python -m pip install --quiet "cowtree[docs]"
+	touch $@
+
+# The site, in build/site; warnings are errors, and nothing is fetched.
+docs: $(VENV)/docs-tools
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
 lint: $(VENV)/dev-tools
 	$(BIN)/ruff check .

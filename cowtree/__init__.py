@@ -158,7 +158,7 @@ def open(
     Raises:
         FormatError: not a cowtree database, or a newer format; the file is untouched.
         CorruptionError: acknowledged data are damaged.
-        FileNotFoundError, IsADirectoryError, PermissionError, other OSErrors.
+        OSError: FileNotFoundError, IsADirectoryError, PermissionError, and others.
     """
     return Database(
         path,

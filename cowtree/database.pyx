@@ -235,7 +235,7 @@ cdef class Database(Writer):
     def tag(self, name, at=None, *, move=False):
         """Name a commit (default: the newest), durably; takes no commit id. ValueError if the name is taken.
 
-        `move=True`: let an existing tag point there instead. Names match [A-Za-z_][\\w./:-]*. The other errors are
+        `move=True`: let an existing tag point there instead. Names match `[A-Za-z_][\\w./:-]*`. The other errors are
         those of `snapshot(at=...)` and `transaction()`.
         """
         cdef Session session
