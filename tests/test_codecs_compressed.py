@@ -23,14 +23,14 @@ from cowtree.codecs import Bytes, Int, Json, MsgPack, Pickle, Text, Zstd
 
 try:
     import zstandard
-except ModuleNotFoundError:
+except ImportError:
     zstandard = None  # type: ignore[assignment]
 try:
     from compression import zstd as standard  # type: ignore[import-not-found]
-except ModuleNotFoundError:
+except ImportError:
     try:
         from backports import zstd as standard  # type: ignore[no-redef]
-    except ModuleNotFoundError:
+    except ImportError:  # `backports` may be there, with other things in it
         standard = None
 
 LIBRARIES = [
