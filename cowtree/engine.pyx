@@ -501,13 +501,19 @@ cdef class Engine:
         self.lock.release()
         return True
 
-    def cut_back(self):
-        """A commit could not be written: drop what it left behind the tip (E2). Poisons when even that fails."""
+    def cut_back(self, completed=False):
+        """A commit could not be written: drop what it left behind the tip (E2). Poisons when even that fails.
+
+        `completed`: the write that failed was the last one. What it left may be the whole commit (a commit page may end
+        in zeros), which a power cut could bring back after its rollback was reported: so the cut is synced before.
+        """
         self.tail.zero_upto = 0
         try:
             self.file.device.truncate(self.appended.end << self.file.shift)
             self.file.device.truncate((self.appended.end + 1) << self.file.shift)
             space_clear_verified_from(&self.appended.space.space, self.appended.end)
+            if completed and not self.anonymous:
+                self.file.device.sync()
         except OSError as error:
             self.poison_from(error)
 

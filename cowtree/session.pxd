@@ -12,6 +12,7 @@ from cowtree.tree.cursor cimport TreeSource
 
 cdef class Session(Changes):
     cdef bint synced                       # its write was its sync
+    cdef bint completing                   # its commit page is in the file, or a part of it
     cdef uint64_t time_ns                  # of the commit
     cdef uint64_t named_pages              # of all named trees, when something was restored
 

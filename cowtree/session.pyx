@@ -401,6 +401,7 @@ cdef class Session(Changes):
             and self.engine.may_write_durably(writer.first_page + fields.page_count)
         )
         writer.durable = self.synced
+        self.completing = True
         writer.withhold = self.engine.withholding and self.engine.withheld_word == 0
         try:
             writer.finish(page)
@@ -435,7 +436,7 @@ cdef class Session(Changes):
         if self.writing:
             self.work.writer.abort()
             if not engine.doomed():
-                engine.cut_back()
+                engine.cut_back(self.completing)
         self.end()
         engine.finish_write()
         return 0

@@ -248,6 +248,53 @@ def test_two_crashes(scratch: Scratch, monkeypatch: pytest.MonkeyPatch, sync: bo
     assert states > 150
 
 
+class FailsAtTheEnd(Recorder):
+    """Fails the write of a commit page alone, of which `kept` bytes land."""
+
+    kept: int | None = None
+
+    def write(self, offset: int, data: bytes) -> int | None:
+        if self.kept is None or len(data) != 4096 or data[24] != 2:  # FORMAT §2.0: a commit page
+            super().write(offset, data)
+            return None
+        super().write(offset, data[: self.kept])
+        return self.kept
+
+
+@pytest.mark.parametrize("kept", [512, 2048, 4096])
+def test_a_commit_whose_rollback_was_reported_does_not_come_back(
+    scratch: Scratch, monkeypatch: pytest.MonkeyPatch, kept: int
+) -> None:
+    """Its last write fails, but all that matters of it has landed, and the cut of the file may be lost in a power cut."""
+    recorder = FailsAtTheEnd()
+    cowtree.open(scratch.path).close()
+    start = Disk.of_file(scratch.path)
+    traced = TracedDatabase(scratch.path, recorder, sync=False, write_memory=1 << 16)
+    traced.db[b"first"] = b"1"
+    recorder.kept = kept
+    with pytest.raises(OSError, match="No space"), traced.db.transaction() as txn:
+        for i in range(3000):  # spilled: the commit page is written last, alone
+            txn[b"%05d" % i] = pattern(i, 100)
+    recorder.kept = None
+    recorder.note("gone", 1)
+    traced.db[b"later"] = b"1"
+    recorder.on = False
+    traced.close()
+    other_boot(monkeypatch)
+    reported = False
+    for cut in cuts(start, recorder.events):
+        reported |= 1 in cut.gone
+        disk = cut.durable.copy()
+        for piece in cut.pending:
+            if piece.data is not None:  # every write has landed, no cut of the file has
+                disk.apply(piece)
+        scratch.put(disk)
+        with cowtree.open(scratch.path) as db:
+            assert not reported or b"00000" not in db
+            assert db.check().ok
+    assert reported
+
+
 def test_cut_inside_the_recovery(scratch: Scratch, monkeypatch: pytest.MonkeyPatch) -> None:
     """A recovery that is cut at any of its steps comes to the same."""
     history = History(scratch, sync=False)

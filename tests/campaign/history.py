@@ -55,7 +55,8 @@ class FailingRecorder(Recorder):
 class History:
     """Commits made after `start` was opened (and recovered, which is recorded too).
 
-    `contents[k]` is the content after commit k, 0 the recovered one; failed commits have a number and no content.
+    `contents[k]` is the content after commit k, 0 the recovered one; of a failed commit what it would have been, which a
+    power cut may leave until the failure was reported.
     """
 
     def __init__(self, path: str, start: Disk | None, rng: random.Random) -> None:
@@ -113,7 +114,9 @@ class History:
         except OSError as error:
             if error.errno != errno.ENOSPC:
                 raise
+            self.contents[number] = self._copy()
             self.content = before
+            self.recorder.note("gone", number)
             return
         finally:
             self.recorder.fail_in = None
