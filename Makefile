@@ -6,7 +6,7 @@ export PYTHONSAFEPATH = 1
 BIN = $(abspath $(VENV))/bin
 SOURCES = pyproject.toml setup.py MANIFEST.in $(shell find cowtree -name '*.py' -o -name '*.pyx' -o -name '*.pxd' -o -name '*.pyi' -o -name '*.h' -o -name 'sigbus_guard.c' -o -name 'fork_guard.c' -o -name 'lock_keeper.c')
 
-.PHONY: demo test test-quick campaign lint types docs bench bench-quick sanitize dev clean
+.PHONY: demo test test-quick campaign lint types docs bench bench-quick sanitize sanitize-thread dev clean
 
 $(VENV)/created:
 	$(PYTHON) -m venv $(VENV)
@@ -43,7 +43,7 @@ test: $(VENV)/test-tools
 test-quick: $(VENV)/test-tools
 	$(BIN)/python -m pytest -m "not slow" -x $(TESTS)
 
-# 200,000 simulated power cuts, or CAMPAIGN=kills, injected; options in CAMPAIGN_ARGUMENTS (tests/campaign/__main__.py).
+# 200,000 simulated power cuts, or CAMPAIGN=kills, injected, hostile, rot; options in CAMPAIGN_ARGUMENTS (tests/campaign/__main__.py).
 CAMPAIGN = states
 campaign: $(VENV)/test-tools
 	PYTHONPATH=tests $(BIN)/python -m campaign $(CAMPAIGN) $(CAMPAIGN_ARGUMENTS)
@@ -74,18 +74,29 @@ bench: $(VENV)/bench-tools
 bench-quick: $(VENV)/bench-tools
 	$(BENCH) --quick $(BENCH_ARGUMENTS)
 
-# The suite over a build with AddressSanitizer and UndefinedBehaviorSanitizer.
+# The suite, then hostile files, over a build with AddressSanitizer and UndefinedBehaviorSanitizer.
+ASAN = LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so)" \
+	ASAN_OPTIONS=detect_leaks=0:handle_sigbus=0:allow_user_segv_handler=1 UBSAN_OPTIONS=print_stacktrace=1 \
+	PYTHONMALLOC=malloc
 sanitize:
 	$(PYTHON) -m venv .venv-asan
 	COWTREE_SANITIZE=address,undefined .venv-asan/bin/python -m pip install --quiet ".[test]"
-	LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so)" \
-	ASAN_OPTIONS=detect_leaks=0:handle_sigbus=0:allow_user_segv_handler=1 UBSAN_OPTIONS=print_stacktrace=1 \
-	PYTHONMALLOC=malloc .venv-asan/bin/python -m pytest -m "not slow" $(TESTS)
+	$(ASAN) .venv-asan/bin/python -m pytest -m "not slow" $(TESTS)
+	$(ASAN) PYTHONPATH=tests .venv-asan/bin/python -m campaign hostile --files 2000 --slack 8
+
+# Threads over a build with ThreadSanitizer; what it says of the interpreter itself is in tests/tsan-suppressions.txt.
+THREAD_TESTS = tests/test_threads.py
+sanitize-thread:
+	$(PYTHON) -m venv .venv-tsan
+	COWTREE_SANITIZE=thread .venv-tsan/bin/python -m pip install --quiet ".[test]"
+	LD_PRELOAD="$$(gcc -print-file-name=libtsan.so)" PYTHONMALLOC=malloc \
+	TSAN_OPTIONS="suppressions=$(CURDIR)/tests/tsan-suppressions.txt exitcode=66 report_signal_unsafe=0 history_size=4" \
+	.venv-tsan/bin/python -m pytest -q $(THREAD_TESTS)
 
 dev:
 	PYTHONSAFEPATH= $(PYTHON) setup.py build_ext --inplace
 
 clean:
-	rm -rf build dist *.egg-info .venv .venv-asan
+	rm -rf build dist *.egg-info .venv .venv-asan .venv-tsan
 	find cowtree -name '*.so' -delete
 	find cowtree -name '*.c' ! -name sigbus_guard.c ! -name fork_guard.c ! -name lock_keeper.c -delete

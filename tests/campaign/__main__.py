@@ -1,4 +1,5 @@
 """python -m campaign states [--states N] [--seed S] [--jobs J] · replay SEED · kills [--kills N] · injected [--every N]
+hostile [--files N] · judge FILE · rot [--flips N]
 
 Run with `tests` on the path, as `make campaign` does. Ends with status 1 if anything did not hold; `replay` runs the
 same histories and images again in this process, so that a debugger can look.
@@ -11,7 +12,10 @@ import os
 import sys
 import tempfile
 import time
+from pathlib import Path
+from typing import Any
 
+from campaign import hostile, rot
 from campaign.injected import available, injections, prepare, run_injection
 from campaign.kills import kill_again_and_again
 from campaign.states import Outcome, campaign, run_seed
@@ -37,7 +41,14 @@ def main() -> int:
         "injected", help="the n-th system call kills the writer, or fails (needs strace)"
     )
     injected.add_argument("--every", type=int, default=1, help="only every n-th of them")
+    add_hostile(commands)
     arguments = parser.parse_args()
+    if arguments.command == "hostile":
+        return run_hostile(arguments)
+    if arguments.command == "judge":
+        return run_judge(arguments.file, arguments.slack)
+    if arguments.command == "rot":
+        return run_rot(arguments)
     if arguments.command == "kills":
         return run_kills(
             int(time.time()) if arguments.seed is None else arguments.seed, arguments.kills
@@ -50,6 +61,75 @@ def main() -> int:
         return 0 if outcome.failure is None else 1
     seed = int(time.time()) if arguments.seed is None else arguments.seed
     return run_states(seed, arguments.states, arguments.jobs)
+
+
+def add_hostile(commands: Any) -> None:
+    """The commands about files that no writer made."""
+    several = argparse.ArgumentParser(add_help=False)
+    several.add_argument("--seed", type=int, default=None)
+    several.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
+    slack = argparse.ArgumentParser(add_help=False)
+    slack.add_argument(
+        "--slack",
+        type=float,
+        default=1.0,
+        help="how much slower and larger a build with sanitizers is",
+    )
+    files = commands.add_parser(
+        "hostile", parents=[several, slack], help="fields with other values under right checksums"
+    )
+    files.add_argument("--files", type=int, default=50_000)
+    files.add_argument(
+        "--keep", type=Path, default=Path("build/hostile"), help="folder of findings"
+    )
+    judge = commands.add_parser("judge", parents=[slack], help="one hostile file again")
+    judge.add_argument("file", type=Path)
+    flips = commands.add_parser("rot", parents=[several], help="any byte is another one")
+    flips.add_argument("--flips", type=int, default=None, help="default: one of every byte")
+
+
+def run_hostile(arguments: argparse.Namespace) -> int:
+    seed = int(time.time()) if arguments.seed is None else arguments.seed
+    print(f"hostile files: seeds from {seed}, {arguments.files:,} files", flush=True)
+    began = time.monotonic()
+    verdicts = []
+    for verdict in hostile.campaign(
+        seed, arguments.files, arguments.jobs, arguments.slack, arguments.keep
+    ):
+        verdicts.append(verdict)
+        if verdict.problem:
+            kept = arguments.keep / hostile.file_name(verdict.seed)
+            print(
+                f"FAILED: {verdict.problem}\n  again: python -m campaign judge {kept}", flush=True
+            )
+    print(hostile.summary(verdicts, time.monotonic() - began))
+    return 1 if any(verdict.problem for verdict in verdicts) else 0
+
+
+def run_judge(file: Path, slack: float) -> int:
+    with hostile.Judge(slack) as judge:
+        verdict = judge.judge(hostile.read_file(file))
+    print(verdict.problem or verdict)
+    return 1 if verdict.problem else 0
+
+
+def run_rot(arguments: argparse.Namespace) -> int:
+    seed = int(time.time()) if arguments.seed is None else arguments.seed
+    print(f"bit rot: seed {seed}", flush=True)
+    began = time.monotonic()
+    flips = reported = failed = 0
+    for share in rot.campaign(seed, arguments.flips, arguments.jobs):
+        for rotten in share:
+            flips += 1
+            reported += rotten.reported
+            if rotten.problem:
+                failed += 1
+                print(f"FAILED: {rotten}", flush=True)
+    print(
+        f"{flips:,} bytes flipped, {reported:,} reported, none of the others mattered; "
+        f"{time.monotonic() - began:.0f} s; {failed} failed"
+    )
+    return 1 if failed else 0
 
 
 def run_states(seed: int, states: int, jobs: int) -> int:
