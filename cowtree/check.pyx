@@ -82,6 +82,15 @@ cdef class Checker:
             self.reported.add(error.page)
             self.add(str(error))
 
+    cdef int refuse(self, uint64_t page, int status) except -1:
+        """A page that does not verify, or (OSError: the file was cut, its device fails) cannot be read."""
+        error = space_error(None, page, status)
+        if isinstance(error, CorruptionError):
+            self.report_once(error)
+        elif page not in self.reported:
+            self.report(page, f"it cannot be read: {error.strerror}")
+        return 0
+
     cdef int add(self, str problem) except -1:
         if len(self.problems) < PROBLEMS_MAX:
             self.problems.append(problem)
@@ -123,7 +132,7 @@ cdef class Checker:
         )
         self.advance(1)
         if status < 0:
-            self.report_once(space_error(None, number, status))
+            self.refuse(number, status)
             return 0, 0
         own_birth = load64(page + PAGE_BIRTH)
         if own_birth > birth:
@@ -184,7 +193,7 @@ cdef class Checker:
                 recheck_run, &request, self.space.base, self.space.base + (self.space.page_limit << self.space.shift)
             )
             if status < 0:
-                self.report_once(space_error(None, request.number, status))
+                self.refuse(request.number, status)
                 continue
             run_pages = run_page_count(request.value_size, self.space.page_size)
             pages += run_pages

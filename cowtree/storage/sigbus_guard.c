@@ -19,6 +19,13 @@
 #include <signal.h>
 #include <string.h>
 
+/* ThreadSanitizer puts a handler of its own in front of ours, which blocks every signal: there the mask is saved. */
+#if defined(__SANITIZE_THREAD__)
+#define SAVES_MASK 1
+#else
+#define SAVES_MASK 0
+#endif
+
 struct frame {
     sigjmp_buf environment;
     const char *low;
@@ -95,7 +102,7 @@ int cowtree_guarded(cowtree_guarded_fn fn, void *argument, const void *low, cons
     frame.low = (const char *)low;
     frame.high = (const char *)high;
     frame.outer = current;
-    if (sigsetjmp(frame.environment, 0) != 0) {
+    if (sigsetjmp(frame.environment, SAVES_MASK) != 0) {
         current = frame.outer;
         return COWTREE_FAULT;
     }
@@ -110,7 +117,7 @@ int cowtree_guarded_copy(void *into, const void *from, size_t size, const void *
     frame.low = (const char *)low;
     frame.high = (const char *)high;
     frame.outer = current;
-    if (sigsetjmp(frame.environment, 0) != 0) {
+    if (sigsetjmp(frame.environment, SAVES_MASK) != 0) {
         current = frame.outer;
         return COWTREE_FAULT;
     }
