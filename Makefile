@@ -85,7 +85,7 @@ sanitize:
 	$(ASAN) PYTHONPATH=tests .venv-asan/bin/python -m campaign hostile --files 2000 --slack 8
 
 # Threads over a build with ThreadSanitizer; what it says of the interpreter itself is in tests/tsan-suppressions.txt.
-THREAD_TESTS = tests/test_threads.py
+THREAD_TESTS = tests/test_threads.py tests/test_exits.py tests/test_shared_sync.py
 sanitize-thread:
 	$(PYTHON) -m venv .venv-tsan
 	COWTREE_SANITIZE=thread .venv-tsan/bin/python -m pip install --quiet ".[test]"

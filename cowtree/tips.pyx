@@ -12,6 +12,7 @@ from cowtree.storage.commit_record cimport CommitRecord
 from cowtree.storage.fault_guard cimport guarded_copy
 from cowtree.storage.file_lock cimport published_pages, same_file
 from cowtree.storage.page_file cimport Space, space_clear_verified_from
+from cowtree.storage.shared_sync cimport set_appended_sequence
 
 from cowtree.errors import ClosedError
 from cowtree.storage import recovery as recovery_steps
@@ -62,6 +63,7 @@ cdef class Tips:
         cdef int64_t published
         if self.find_successor():
             return state
+        self.file.ensure_open()                    # another thread may have closed it while this one read
         published = published_pages(self.file.device.fd)
         cdef object found
         if published > 0:
@@ -72,6 +74,7 @@ cdef class Tips:
             # Nobody publishes: whole records count. Ask again afterwards, because a writer may have begun meanwhile,
             # and what it has written is not published yet.
             found = self.find_tip(state.record, None, False)
+            self.file.ensure_open()
             published = published_pages(self.file.device.fd)
             if published > 0:
                 if <uint64_t>published <= state.end:
@@ -142,7 +145,7 @@ cdef class Tips:
 
     cdef int set_appended(self, CommitState state) except -1:
         self.appended = state
-        self.appended_sequence = state.record.fields.sequence
+        set_appended_sequence(&self.appended_sequence, state.record.fields.sequence)
         return 0
 
     cdef bint tail_changed(self) except -1:

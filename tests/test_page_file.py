@@ -256,3 +256,17 @@ def test_a_mirror_is_trimmed_once_it_holds_16_mib(tmp_path: Path) -> None:
     )
     assert space.loaded_bytes == 0 and space.check_page(2) == OK
     assert space.check_page(record.end_page + 5) == OUT_OF_RANGE
+
+
+def test_a_closed_device_is_not_read(tmp_path: Path) -> None:
+    path = tmp_path / "device"
+    path.write_bytes(b"bytes")
+    device = open_device(path)
+    assert device.read_bytes(0, 5) == b"bytes"
+    device.close()
+    with pytest.raises(ClosedError):
+        device.read_bytes(0, 5)
+    with path.open("rb"):  # a file that has the number now is not read either
+        with pytest.raises(ClosedError):
+            device.read_bytes(0, 5)
+    device.close()

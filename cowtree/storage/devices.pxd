@@ -1,6 +1,6 @@
 """Where bytes go: the one place that reads, writes, syncs and truncates the database file."""
 
-from libc.stdint cimport uint8_t, uint64_t
+from libc.stdint cimport int32_t, uint8_t, uint64_t
 
 
 cdef extern from "<sys/uio.h>" nogil:
@@ -14,7 +14,7 @@ cdef ssize_t read_all(int fd, uint8_t* into, size_t n, uint64_t offset) noexcept
 
 
 cdef class Device:
-    cdef readonly int fd                 # -1 once closed
+    cdef readonly int fd                 # -1 once closed and no read is under way
     cdef readonly bint readonly
     cdef object sync_error
 
@@ -43,7 +43,11 @@ cdef class Device:
 cdef class FileDevice(Device):
     cdef int direct_fd                   # O_DIRECT descriptor: -1 not tried yet, -2 refused
     cdef uint8_t* bounce                 # aligned memory for O_DIRECT
+    cdef int32_t uses                    # reads under way, and whether it was closed: atomic
 
+    cdef int begin_read(self) except -1
+    cdef int end_read(self) except -1
+    cdef int close_descriptors(self) except -1
     cdef int open_direct(self) except -1
 
 

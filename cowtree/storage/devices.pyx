@@ -12,10 +12,36 @@ import errno as error_numbers
 import os
 
 from libc.errno cimport EINTR, EINVAL, EIO, ENOSPC, ENOSYS, errno
-from libc.stdint cimport int64_t, uint8_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
 from libc.stdlib cimport free
 from libc.string cimport memcpy
 from posix.types cimport off_t
+
+from cowtree.errors import ClosedError
+
+cdef extern from *:
+    """
+    /* A descriptor is closed when it is not read any more: its number may be another file's at once. */
+    #include <stdint.h>
+    #define COWTREE_CLOSING ((int32_t)1 << 30)
+    #define COWTREE_CLOSED ((int32_t)1 << 29)
+    /* 1: nobody reads, and the caller is the one to close. */
+    static int cowtree_last_use(int32_t *uses) {
+        int32_t none = COWTREE_CLOSING;
+        return __atomic_compare_exchange_n(uses, &none, COWTREE_CLOSING | COWTREE_CLOSED, 0, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE);
+    }
+    static int cowtree_use(int32_t *uses) { return !(__atomic_fetch_add(uses, 1, __ATOMIC_ACQ_REL) & COWTREE_CLOSING); }
+    static int cowtree_end_use(int32_t *uses) {
+        return __atomic_sub_fetch(uses, 1, __ATOMIC_ACQ_REL) == COWTREE_CLOSING && cowtree_last_use(uses);
+    }
+    static int cowtree_close_use(int32_t *uses) {
+        __atomic_fetch_or(uses, COWTREE_CLOSING, __ATOMIC_ACQ_REL);
+        return cowtree_last_use(uses);
+    }
+    """
+    bint use "cowtree_use"(int32_t* uses) noexcept nogil
+    bint end_use "cowtree_end_use"(int32_t* uses) noexcept nogil
+    bint close_use "cowtree_close_use"(int32_t* uses) noexcept nogil
 
 cdef extern from *:
     """
@@ -371,8 +397,10 @@ cdef class FileDevice(Device):
 
     cdef Py_ssize_t read(self, uint8_t* into, size_t n, uint64_t offset) except -1:
         cdef ssize_t got
+        self.begin_read()
         with nogil:
             got = read_all(self.fd, into, n, offset)
+        self.end_read()
         if got < 0:
             raise _os_error(<int> -got)
         return got
@@ -437,8 +465,24 @@ cdef class FileDevice(Device):
         self.direct_fd = fd
         return 0
 
+    cdef int begin_read(self) except -1:
+        """Keep the descriptor open until `end_read`. Raises ClosedError."""
+        if use(&self.uses):
+            return 0
+        self.end_read()
+        raise ClosedError("the database is closed")
+
+    cdef int end_read(self) except -1:
+        if end_use(&self.uses):
+            self.close_descriptors()
+        return 0
+
     cpdef object close(self):
-        """Close the descriptors. Idempotent."""
+        """Close the descriptors, or let the last read that is under way do so. Idempotent."""
+        if close_use(&self.uses):
+            self.close_descriptors()
+
+    cdef int close_descriptors(self) except -1:
         cdef int fd = self.fd, direct_fd = self.direct_fd
         self.fd = -1
         self.direct_fd = REFUSED
@@ -446,6 +490,7 @@ cdef class FileDevice(Device):
             _close(direct_fd)
         if fd >= 0:
             os.close(fd)
+        return 0
 
 
 cdef class TracingDevice(FileDevice):

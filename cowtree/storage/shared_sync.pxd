@@ -17,6 +17,20 @@ cdef extern from "<pthread.h>" nogil:
     ctypedef struct pthread_cond_t:
         pass
 
+# The newest appended record's sequence is set with the GIL and read without: whoever sees it sees its pages too.
+cdef extern from *:
+    """
+    #include <stdint.h>
+    static inline void cowtree_set_appended(uint64_t *appended, uint64_t sequence) {
+        __atomic_store_n(appended, sequence, __ATOMIC_RELEASE);
+    }
+    static inline uint64_t cowtree_get_appended(const uint64_t *appended) {
+        return __atomic_load_n(appended, __ATOMIC_ACQUIRE);
+    }
+    """
+    void set_appended_sequence "cowtree_set_appended"(uint64_t* appended, uint64_t sequence) noexcept nogil
+    uint64_t appended_sequence "cowtree_get_appended"(const uint64_t* appended) noexcept nogil
+
 cdef enum:
     TOLD                       # the record is durable, and readers see it
     LED                        # the caller's sync succeeded: everything up to `target` is durable; `tell` must follow

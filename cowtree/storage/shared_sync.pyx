@@ -137,7 +137,7 @@ cdef class SharedSync:
         self.led = True
         while self.leading and not self.failed:
             pthread_cond_wait(&self.turn, &self.mutex)
-        if self.told >= appended[0]:               # who had the device for itself has synced it all
+        if self.told >= appended_sequence(appended):      # who had the device for itself has synced it all
             self.led = False
             pthread_cond_signal(&self.turn)
             return TOLD
@@ -145,7 +145,7 @@ cdef class SharedSync:
             return TOLD if self.told >= sequence else FAILED
         self.leading = True
         self.led = False                           # who appends from now on needs the sync after this one
-        self.target = target[0] = appended[0]
+        self.target = target[0] = appended_sequence(appended)
         pthread_mutex_unlock(&self.mutex)
         code = device.sync_status()
         pthread_mutex_lock(&self.mutex)
