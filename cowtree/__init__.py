@@ -16,7 +16,9 @@ Layers, each importing only those above it in this list:
     session_trees, changes, session        what a transaction sees and edits, until it is a commit
     sorted_load, writer                    runs of pairs; the write methods
     snapshot, transaction, database        the handles
-    check, compaction, backup, demo, cli
+    check, backup, increment, demo, cli
+    replacement, relocation, compaction    a new file in the place of the old one; beside the writer, or in key order
+    auto_compaction                        when, in which thread, and how the writer is slowed
     dbm, aio                               the interfaces of dbm and of asyncio, over all of it
 """
 

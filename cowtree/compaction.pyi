@@ -2,13 +2,13 @@
 
 from collections.abc import Callable
 
-from cowtree.commit_state import CommitState
 from cowtree.database import Database
-from cowtree.engine import Engine
-from cowtree.storage.commit_record import CommitRecord
-from cowtree.storage.record_reader import RecordReader
 
 class Rewriter: ...
+
+class Foreground:
+    own: bool
+    def stop(self, seconds: float = 0) -> None: ...
 
 class Progress:
     progress: Callable[[int, int | None], object] | None
@@ -17,6 +17,4 @@ class Progress:
     def advance(self, done: int) -> None: ...
     def finish(self, done: int) -> None: ...
 
-def kept_records(engine: Engine, newest: CommitState) -> list[CommitRecord]: ...
-def commit_before(reader: RecordReader, record: CommitRecord) -> CommitRecord: ...
 def compact(database: Database, progress: Callable[[int, int | None], object] | None) -> None: ...

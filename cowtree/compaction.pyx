@@ -1,22 +1,13 @@
 # cython: language_level=3, autotestdict=False, auto_pickle=False, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False, nonecheck=True
 """Compaction under the writer lock: see `compaction.pxd`.
 
-    lock ──> which commits are kept ──> copy them, oldest first, into a temporary file ──> sync ──> hand over
+    lock ──> which commits are kept ──> copy them, oldest first, into a new file ──> sync ──> hand over (`replacement`)
 
 Each kept commit becomes a record of the new file with its own id, nonce, time and note; between them is what the next
 needs and the ones before do not have. Trees are copied depth first, so that pages stand in the order of their keys.
-
-Hand-over (DESIGN D9): the new file is whole and synced; the old one is marked as superseded, which means "look at the
-path"; rename; directory sync. A process that dies between any two steps leaves one whole file at the path, and at most
-a temporary file, which the next compaction removes. Readers keep the old file's pages through their snapshots.
 """
 
-import contextlib
-import errno
-import glob
-import os
 import time
-from datetime import timedelta
 
 from cpython.bytearray cimport PyByteArray_AS_STRING
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
@@ -30,7 +21,7 @@ from cowtree.engine cimport Engine
 from cowtree.layout cimport ENTRY_RUN, FIRST_RECORD_PAGE, load64, store64
 from cowtree.pages.branch cimport branch_child, branch_set_child
 from cowtree.pages.leaf cimport Entry, entry_count, leaf_entry
-from cowtree.snapshot cimport pinned_ids
+from cowtree.replacement cimport Replacement, claim_compacting, release_compacting
 from cowtree.storage.commit_record cimport (
     FLAG_ADMINISTRATIVE, FLAG_COMPACTED, FLAG_SPARSE, SKIP_POINTERS_MAX, CommitFields, CommitRecord, TreeReference,
     decode_commit, encode_commit, next_fields, next_skip_pointers,
@@ -41,18 +32,10 @@ from cowtree.tree.cursor cimport entry_key, raise_status, value_bytes
 from cowtree.tree.editor cimport copy_page, editor_begin, editor_init, editor_release
 
 from cowtree.catalogue import TAG, TREE
-from cowtree.succession import SupersededError
 from cowtree.errors import CorruptionError, ReadOnlyError
-from cowtree.history import record_of_tag
-from cowtree.states import settings_of, tags_in
-from cowtree.storage.chain import commit_of_id, commits_before
-from cowtree.storage.checkpoint import CLEAN, SUPERSEDED, write_checkpoint
-from cowtree.storage.creation import write_empty_database
-from cowtree.storage.devices import open_device
-from cowtree.storage.file_system import FileSystem
-from cowtree.storage.page_file import anonymous_descriptor
-from cowtree.storage.plain_records import write_gap
+from cowtree.replacement import commit_before, kept_records
 from cowtree.storage.record_reader import RecordReader
+from cowtree.succession import SupersededError
 
 cdef uint64_t FLUSH_BYTES = 1 << 22
 
@@ -260,36 +243,16 @@ class Progress:
             self.progress(done, done)
 
 
-def kept_records(Engine engine not None, CommitState newest not None):
-    """The records of the commits that are kept, the oldest first, without the empty state: see `Database.compact`."""
-    reader = RecordReader(engine.file, newest.space)
-    kept = {}
-    history = settings_of(newest, engine.file.page_size, engine.path).history
-    cutoff = None
-    if isinstance(history, timedelta):
-        cutoff = time.time_ns() - history // timedelta(microseconds=1) * 1000
-    for count, record in enumerate(commits_before(reader, newest.record)):
-        if count and not (record.time_ns >= cutoff if cutoff is not None else count < (history or 0)):
-            break
-        kept[record.commit_id] = record
-    for name, tag in tags_in(newest, engine.path).items():
-        kept[tag.commit_id] = record_of_tag(reader, name, tag)
-    for commit_id in pinned_ids(engine.pins):
-        record = commit_of_id(reader, newest.record, commit_id)
-        if record is not None:
-            kept[commit_id] = record
-    kept.pop(0, None)
-    return [kept[commit_id] for commit_id in sorted(kept)]
-
-
-cdef object write_states(Engine engine, CommitState newest, PageFile target, object meter):
-    """Write every kept state to a file that has its first record only, and then the rest; the new tip."""
-    cdef CommitRecord previous, record
+cdef CommitRecord write_states(Engine engine, CommitState newest, Replacement replacement, object meter):
+    """Write every kept state behind the empty one of a new file, and seal it; the new tip."""
+    cdef PageFile target = replacement.target
+    cdef CommitRecord previous = replacement.first
     cdef Rewriter rewriter = Rewriter(target, newest, meter)
     reader = RecordReader(engine.file, newest.space)
     rewriter.path = engine.path
-    previous = RecordReader(target, target.space(3)).read_commit(2)
-    for record in kept_records(engine, newest):
+    kept = kept_records(engine, newest)
+    for commit_id in sorted(kept):
+        record = kept[commit_id]
         before = commit_before(reader, record)
         previous = rewriter.copy_state(
             state_in(record, newest.space), previous, before.commit_id != previous.fields.commit_id
@@ -297,20 +260,18 @@ cdef object write_states(Engine engine, CommitState newest, PageFile target, obj
     if not newest.record.gives_id:
         # Tags and settings since the newest commit.
         previous = rewriter.copy_state(newest, previous, False)
-    target.device.set_size((previous.end_page + 1) << target.shift)
-    if engine.next_commit_id > previous.fields.commit_id + 1:
-        # Ids below it may have been published and lost: they stay taken.
-        previous = write_gap(target, previous, previous.end_page + 1, engine.next_commit_id, 0)
-        target.device.set_size((previous.end_page + 1) << target.shift)
+    previous = replacement.seal(previous)
     meter.finish(previous.end_page << target.shift)
     return previous
 
 
-def commit_before(reader, record):
-    """The commit that came before another."""
-    before = iter(commits_before(reader, record))
-    next(before)
-    return next(before)
+class Foreground:
+    """Says that `compact()` runs, so that none is begun in the background."""
+
+    own = False
+
+    def stop(self, seconds=0):
+        """It stops by itself."""
 
 
 def compact(Database database not None, progress):
@@ -326,86 +287,34 @@ def compact(Database database not None, progress):
         except SupersededError:
             continue
     try:
-        if engine.anonymous:
-            compact_memory(engine, progress)
-        else:
-            compact_file(engine, progress)
+        engine.stop_compaction()
+        engine.compactor = Foreground()
+        compact_engine(engine, progress)
     finally:
+        engine.compactor = None
         engine.finish_write()
 
 
-cdef int compact_memory(Engine engine, object progress) except -1:
-    cdef CommitState newest = engine.appended
-    device = new_contents(engine, newest, open_device(anonymous_descriptor()), progress)
-    successor = Engine(PageFile(device, anonymous=True), None, None, engine.boot, True)
-    successor.handles = 1
-    engine.succeed(successor)
-    return 0
-
-
-cdef object new_contents(Engine engine, CommitState newest, object device, object progress):
-    """Fill a new file with what is kept of an old one, not synced; the device."""
-    first = RecordReader(engine.file, newest.space).read_commit(2)
-    try:
-        write_empty_database(
-            device, engine.file.page_size, uuid=engine.file.uuid, nonce=first.nonce, time_ns=first.time_ns
-        )
-        target = PageFile(device, engine.path, anonymous=engine.anonymous)
-        tip = write_states(engine, newest, target, Progress(progress))
-        write_checkpoint(
-            device, target.page_size, target.generation, record=tip, boot_id=engine.boot, flags=CLEAN, sync=False
-        )
-    except BaseException:
-        device.close()
-        raise
-    return device
-
-
-cdef int compact_file(Engine engine, object progress) except -1:
+cdef int compact_engine(Engine engine, object progress) except -1:
+    """With the writer mutex and lock."""
     cdef CommitState newest
-    path = os.path.realpath(engine.path)
-    system = FileSystem()
-    engine.lock.try_compacting()
+    cdef CommitRecord tip
+    cdef Replacement replacement
+    claimed = claim_compacting(engine)             # not: another process is at it, and will find that it comes too late
     try:
-        engine.require_same_file()
-        status = os.stat(path)
-        if status.st_nlink > 1:
-            raise OSError(errno.EMLINK, "a file with several names cannot be replaced under all of them", path)
-        # Whoever made them is dead: the compacting byte is ours.
-        for debris in glob.glob(os.path.join(glob.escape(os.path.dirname(path)), f".{glob.escape(os.path.basename(path)[:200])}.*.tmp")):
-            with contextlib.suppress(OSError):
-                os.unlink(debris)
+        if not engine.anonymous:
+            engine.require_same_file()
         newest = engine.appended
-        descriptor, temporary = system.create_temporary(path, 0o600)
+        replacement = Replacement(engine)
         try:
-            os.fchmod(descriptor, status.st_mode & 0o7777)
-            with contextlib.suppress(PermissionError):
-                os.fchown(descriptor, status.st_uid, status.st_gid)
-            device = new_contents(engine, newest, open_device(descriptor), progress)
-            try:
-                device.sync_data()
-            finally:
-                device.close()
-            hand_over(engine, newest, system, temporary, path)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                system.unlink(temporary)
-            raise
+            replacement.begin(newest)
+            tip = write_states(engine, newest, replacement, Progress(progress))
+            if not engine.anonymous:
+                replacement.target.device.sync_data()
+            replacement.hand_over(newest, tip.end_page)
+        finally:
+            replacement.discard()
     finally:
-        engine.lock.release_compacting()
-    return 0
-
-
-cdef int hand_over(Engine engine, CommitState newest, object system, str temporary, str path) except -1:
-    """Put the new file in the place of the old one."""
-    device, page_size, generation = engine.file.device, engine.file.page_size, engine.file.generation
-    engine.require_same_file()
-    engine.sync()
-    write_checkpoint(device, page_size, generation, record=newest.record, boot_id=engine.boot, flags=SUPERSEDED)
-    # Readers of other processes look here for a new commit: what they find makes them look at page 1, then at the path.
-    device.write_bytes(newest.end * page_size, b"\x01".ljust(page_size, b"\0"))
-    engine.trusted_tail = False
-    system.rename(temporary, path)
-    engine.succeed(None)
-    system.sync_directory(path)
+        if claimed:
+            release_compacting(engine)
     return 0

@@ -424,6 +424,8 @@ cdef class Database(Writer):
             snapshots=engine.snapshots,
             durable=engine.anonymous or engine.durable_sequence >= record.sequence,
             rolled_back=len(engine.recovery.rolled_back) if engine.recovery is not None else 0,
+            compacting=engine.compactor is not None,
+            compaction_problem=engine.compaction_problem,
             **(page_kinds(state, engine.file) if deep else {}),
         )
 

@@ -34,6 +34,13 @@ cdef class Engine(Tips):
     cdef bint withholding                  # commits are appended that nobody may see before the last one, see `increment`
     cdef uint64_t withheld_word            # the first word of the first of them, which is not in the file; 0: none yet
     cdef object spare                      # working memory of the last transaction
+    cdef public uint64_t grown_at          # a commit that ends behind this page asks whether a compaction is due,
+    cdef public uint64_t shrunk_to         # and one that needs no more pages than this
+    cdef public uint64_t bound             # pages that the file should not exceed
+    cdef public uint64_t pace_ns           # the writer sleeps so long for each page, while a compaction runs
+    cdef public uint64_t pace_debt_ns
+    cdef public object compactor           # the compaction that runs, or None
+    cdef public object compaction_problem  # why the file is not compacted automatically, or None
 
     cdef int require_usable(self) except -1
     cdef bint doomed(self) noexcept
@@ -56,4 +63,5 @@ cdef class Engine(Tips):
     cdef int release_if_idle(self) except -1
     cdef int cover_unsynced(self, uint64_t end, uint64_t commit_id) except -1
     cdef int prefill(self, bint durable) except -1
+    cdef int mind_size(self, CommitState state) except -1
     cdef uint64_t checkpoint_words(self) except? 0

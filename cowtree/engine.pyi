@@ -1,5 +1,7 @@
 """One engine per file and process: locks, commits, syncs."""
 
+from typing import Any
+
 from cowtree.storage.file_lock import FileLock
 from cowtree.storage.page_file import PageFile
 from cowtree.tips import Tips
@@ -15,6 +17,13 @@ class Engine(Tips):
         boot: bytes,
         copy_on_write: bool,
     ) -> None: ...
+    grown_at: int
+    shrunk_to: int
+    bound: int
+    pace_ns: int
+    compactor: Any
+    compaction_problem: str | None
+    def stop_compaction(self) -> None: ...
     def sync(self) -> None: ...
     def shutdown(self) -> None: ...
     @property

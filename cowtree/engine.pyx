@@ -17,6 +17,7 @@ from libc.stdint cimport uint64_t
 from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
 
 from cowtree.commit_state cimport CommitState
+from cowtree.storage.commit_record cimport FLAG_ADMINISTRATIVE
 from cowtree.storage.devices cimport iovec
 from cowtree.storage.fault_guard cimport install_guard
 from cowtree.storage.file_lock cimport fork_generation, same_file
@@ -296,7 +297,24 @@ cdef class Engine:
             and not self.withholding
         ):
             self.prefill(durable)
+        return self.mind_size(state)
+
+    cdef int mind_size(self, CommitState state) except -1:
+        """After a commit: two comparisons tell whether a compaction may be due."""
+        cdef uint64_t live = state.record.fields.pages_appended - state.record.fields.pages_retired
+        if state.end < self.grown_at and live > self.shrunk_to and not (
+            self.pace_ns or state.record.fields.flags & FLAG_ADMINISTRATIVE
+        ):
+            return 0
+        from cowtree.auto_compaction import after_commit
+        after_commit(self, state)
         return 0
+
+    def stop_compaction(self):
+        """Let one that runs in the background end, within 100 ms."""
+        worker = self.compactor
+        if worker is not None:
+            worker.stop()
 
     cdef int make_durable(self, uint64_t sequence) except -1:
         """Return when the record is synced and published; one thread syncs for all that wait.
@@ -462,6 +480,11 @@ cdef class Engine:
         if fork_generation() != self.fork_mark:
             self.closed = True                     # the parent's; its mutexes may be held by threads of the parent
             return
+        worker = self.compactor
+        if worker is not None and worker.own:
+            worker.shut_down = True                # a collection there found the last handle: when it is through
+            return
+        self.stop_compaction()
         # A commit of another thread ends first; who waits behind it finds the engine closed.
         self.writer.acquire()
         try:

@@ -56,7 +56,8 @@ def engine_for(
     CorruptionError, ValueError (another page size), OSError.
     """
     with engines_lock:
-        while True:
+        engine: Engine | None = None
+        while engine is None:
             try:
                 status = os.stat(path)
             except FileNotFoundError:
@@ -64,18 +65,18 @@ def engine_for(
                     raise
                 create_file(path, page_size or 4096, mode, file_system, trace=trace)
                 continue
-            break
-        if os.path.isdir(path):
-            hint = ""
-            if os.path.exists(os.path.join(path, "data.mdb")):
-                hint = " (it holds an LMDB environment: see `cowtree import-lmdb`)"
-            raise IsADirectoryError(
-                errno.EISDIR, f"a database is one file, this is a directory{hint}", path
-            )
-        engine = _known(status, readonly)
-        if engine is None:
-            engine = _open(path, readonly, mapped, any_file_system, trace)
-            _engines[status.st_dev, status.st_ino, readonly] = engine
+            if os.path.isdir(path):
+                hint = ""
+                if os.path.exists(os.path.join(path, "data.mdb")):
+                    hint = " (it holds an LMDB environment: see `cowtree import-lmdb`)"
+                raise IsADirectoryError(
+                    errno.EISDIR, f"a database is one file, this is a directory{hint}", path
+                )
+            engine = _known(status, readonly)
+            if engine is None:
+                engine = _open(path, readonly, mapped, any_file_system, trace)
+                if engine is not None:
+                    _engines[engine.identity + (readonly,)] = engine
         engine.handles += 1  # at once: a collection may release the other handles
         if page_size is not None and page_size != engine.file.page_size:
             release(engine)
@@ -92,7 +93,10 @@ def _known(status: os.stat_result, readonly: bool) -> Engine | None:
     return engine
 
 
-def _open(path: str, readonly: bool, mapped: bool, any_file_system: bool, trace: object) -> Engine:
+def _open(
+    path: str, readonly: bool, mapped: bool, any_file_system: bool, trace: object
+) -> Engine | None:
+    """None: a compaction has put another file at the path meanwhile; open that one."""
     if os.path.getsize(path) == 0:
         raise FormatError(f"{path}: an empty file, not a cowtree database")
     device = open_device(path, readonly=readonly, trace=trace)
@@ -112,7 +116,15 @@ def _open(path: str, readonly: bool, mapped: bool, any_file_system: bool, trace:
                     path,
                 )
             lock = FileLock(path)
-        return Engine(file, lock, path, boot_id(), kind in _COPY_ON_WRITE)
+            if not _same_file(lock.fd, device.fd):
+                lock.close()
+                file.close()
+                return None
+        engine = Engine(file, lock, path, boot_id(), kind in _COPY_ON_WRITE)
+        if engine.replaced():
+            engine.shutdown()
+            return None
+        return engine
     except BaseException:
         if lock is not None:
             lock.close()
@@ -131,6 +143,10 @@ def private_engine(path: str | os.PathLike[str], *, trace: object = None) -> Eng
     if os.path.isdir(name):
         raise IsADirectoryError(errno.EISDIR, "a database is one file, this is a directory", name)
     return _open(name, False, True, False, trace)
+
+
+def _same_file(one: int, other: int) -> bool:
+    return os.path.samestat(os.fstat(one), os.fstat(other))
 
 
 def memory_engine(page_size: int) -> Engine:

@@ -35,6 +35,10 @@ class Stats:
     """Is the newest commit known durable?"""
     rolled_back: int
     """Unfinished or damaged commits dropped when the file was opened here."""
+    compacting: bool
+    """Does a compaction run in this process?"""
+    compaction_problem: str | None
+    """Why this process does not compact the file by itself; None: it does, or would."""
     leaf_pages: int | None = None
     """Leaves of all trees, the catalogue's too; this and what follows only with `deep=True`."""
     branch_pages: int | None = None

@@ -17,6 +17,7 @@ from cowtree.storage.shared_sync cimport set_appended_sequence
 from cowtree.errors import ClosedError
 from cowtree.storage import recovery as recovery_steps
 from cowtree.storage.checkpoint import read_checkpoint
+from cowtree.storage.creation import remove_temporaries
 
 
 cdef class Tips:
@@ -99,6 +100,19 @@ cdef class Tips:
             self.superseded = os.path.exists(self.path)
         return self.superseded
 
+    @property
+    def identity(self):
+        """(device, inode) of the file."""
+        return self.dev, self.ino
+
+    def replaced(self):
+        """Is another file at the path now? Not when there is none, or when it is not known."""
+        try:
+            status = os.stat(self.path)
+        except OSError:
+            return False
+        return (status.st_dev, status.st_ino) != self.identity
+
     def succeed(self, successor):
         """Another file has this one's place, or, where there is no path, another engine."""
         self.successor = successor
@@ -116,10 +130,12 @@ cdef class Tips:
         vouched = published if published is not None and published > 0 else None
         if not self.readonly and vouched is None and not self.anonymous and self.lock.try_acquire():
             try:
-                self.recover()
+                # Where a compaction has put another file at the path meanwhile, nothing here is mended any more.
+                if same_file(self.path_bytes, self.dev, self.ino):
+                    self.recover()
+                    return
             finally:
                 self.lock.release()
-            return
         found = self.find_tip(None, vouched, False)
         self.published = self.state_of(found.tip)
         self.set_appended(self.published)
@@ -131,6 +147,9 @@ cdef class Tips:
         start = self.published.record if self.published is not None else None
         found = self.find_tip(start, None, True)
         cdef CommitRecord tip = recovery_steps.repair_tail(self.file, found, self.boot)
+        if start is None and not found.clean and self.lock.try_compacting():
+            remove_temporaries(os.path.realpath(self.path))
+            self.lock.release_compacting()
         self.durable_sequence = tip.fields.sequence
         self.next_commit_id = recovery_steps.next_commit_id(self.file, tip)
         if found.rolled_back:

@@ -232,3 +232,9 @@ def in_fork() -> Callable[[Callable[[], str]], str]:
         return output.decode()
 
     return run
+
+
+@pytest.fixture
+def left_large(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No file is compacted by itself: for tests that fill one and expect its past, or its layout, to stay."""
+    monkeypatch.setattr("cowtree.auto_compaction.GROWN_BYTES", 1 << 60)

@@ -17,6 +17,8 @@ import cowtree
 from cowtree.storage.page_file import open_page_file
 from cowtree.storage.recovery import find_tip
 
+pytestmark = pytest.mark.usefixtures("left_large")
+
 # -------------------------------------------------------------------------------------------------------------- shapes
 
 

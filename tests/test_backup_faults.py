@@ -360,6 +360,8 @@ def test_killed_process_leaves_no_database(source: Source, start_child: Callable
     child = start_child(
         """
 import os, signal, sys, cowtree
+
+pytestmark = pytest.mark.usefixtures("left_large")
 with cowtree.open(sys.argv[1], readonly=True) as db:
     db.backup(sys.argv[2], progress=lambda done, total: os.kill(os.getpid(), signal.SIGKILL))
 """,

@@ -18,6 +18,8 @@ from cowtree import backup as backup_steps
 from cowtree.storage.devices import Device
 from cowtree.storage.range_copy import RangeCopier
 
+pytestmark = pytest.mark.usefixtures("left_large")
+
 # ------------------------------------------------------------------------------------------------------------ progress
 
 

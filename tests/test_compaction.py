@@ -17,6 +17,8 @@ import cowtree
 from cowtree import SnapshotGoneError
 from cowtree.storage.file_system import FileSystem
 
+pytestmark = pytest.mark.usefixtures("left_large")
+
 State = tuple[dict[bytes, bytes], dict[str, dict[bytes, bytes]]]
 
 

@@ -16,6 +16,8 @@ from model import pattern
 
 import cowtree
 
+pytestmark = pytest.mark.usefixtures("left_large")
+
 PAGE_SIZE = 4096
 DAMAGE = (cowtree.CorruptionError, cowtree.FormatError)
 KIND_COMMIT, KIND_LEAF, KIND_BRANCH, KIND_RUN = 2, 3, 4, 5  # FORMAT §2.0

@@ -17,6 +17,8 @@ from crash_device import Disk, Recorder, Scratch, TracedDatabase, cuts, images, 
 
 import cowtree
 
+pytestmark = pytest.mark.usefixtures("left_large")
+
 SEED = 20261124
 Model = dict[int, dict[bytes, bytes]]  # commit number -> content
 

@@ -20,6 +20,8 @@ from crash_device import Cut, Disk, Recorder, Scratch, TracedDatabase, cuts, ima
 import cowtree
 from cowtree import Change
 
+pytestmark = pytest.mark.usefixtures("left_large")
+
 SEED = 20261125
 ID_STEP = 1 << 20  # FORMAT §6.2
 TREES = (None, "t")

@@ -12,6 +12,8 @@ import pytest
 import cowtree
 from cowtree import ALL, Change, SnapshotGoneError
 
+pytestmark = pytest.mark.usefixtures("left_large")
+
 State = dict[str | None, dict[bytes, bytes]]
 
 

@@ -39,6 +39,8 @@ from forgery import (
     little,
 )
 
+pytestmark = pytest.mark.usefixtures("left_large")
+
 TREE, TYPED = b"\x01t", b"\x01typed"
 TAG_KEY, RATIO_KEY, HISTORY_KEY = b"\x02middle", b"\x03auto_compact", b"\x03history"
 

@@ -48,6 +48,8 @@ from test_forged_files import (
 
 import cowtree
 
+pytestmark = pytest.mark.usefixtures("left_large")
+
 Choose = Callable[[Forgery], Record]
 
 

@@ -13,6 +13,8 @@ import pytest
 import cowtree
 from cowtree import Commit, SnapshotGoneError, TransactionError
 
+pytestmark = pytest.mark.usefixtures("left_large")
+
 
 def filled(path: Path | str, commits: int = 40, **options: Any) -> cowtree.Database:
     """A database whose commit i stores b"n" -> i, with the note b"note i"."""

@@ -40,6 +40,8 @@ from strategies import NAMES, bounds, flags, keys, names, prefixes
 import cowtree
 from cowtree import ALL
 
+pytestmark = pytest.mark.usefixtures("left_large")
+
 NAMED = sorted({name for name in NAMES if name is not None})
 TAGS = ("a", "b.1", "_", "release/1:x-y", "Z")
 

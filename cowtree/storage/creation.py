@@ -6,6 +6,7 @@ temporary file ── pages 0..3, sync ──> link without replacing ──> di
 from __future__ import annotations
 
 import contextlib
+import glob
 import os
 import time
 
@@ -15,7 +16,7 @@ from .file_system import FileSystem
 from .page_file import check_page_size, identity_page
 from .plain_records import first_record_page
 
-__all__ = ["create_file", "write_empty_database"]
+__all__ = ["create_file", "remove_temporaries", "write_empty_database"]
 
 FIRST_RECORD_PAGE = 2
 
@@ -92,6 +93,16 @@ def write_empty_database(
     ]
     device.write_pieces(0, pages)
     device.set_size((FIRST_RECORD_PAGE + 2) * page_size)
+
+
+def remove_temporaries(path: str) -> None:
+    """Remove what killed processes left beside `path` while they made a file for it. Nobody may be making one now."""
+    directory, name = os.path.split(path)
+    for debris in glob.glob(
+        os.path.join(glob.escape(directory), f".{glob.escape(name[:200])}.*.tmp")
+    ):
+        with contextlib.suppress(OSError):
+            os.unlink(debris)
 
 
 def _random64() -> int:

@@ -38,6 +38,8 @@ cdef class RangeWriter:
     cdef int add_page(self, uint8_t* page, uint64_t* number) except -1
     # A value as a run. It stays alive and unchanged until `flush` or `finish`; one above 1 MiB is written at once.
     cdef int add_run(self, const uint8_t* value, uint64_t value_size, uint64_t* number) except -1
+    # Pages that somebody else has written at `next_page`: a page, or a run with its header's checksum. Nothing is queued.
+    cdef void note_written(self, uint64_t checksum, uint64_t count) noexcept nogil
     cdef int flush(self) except -1
     # Puts page count, digest and checksum into the commit page (encode_commit made the rest) and writes what is left.
     cdef int finish(self, uint8_t* commit_page) except -1

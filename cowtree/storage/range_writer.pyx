@@ -137,6 +137,16 @@ cdef class RangeWriter:
             self.flush()
         return 0
 
+    cdef void note_written(self, uint64_t checksum, uint64_t count) noexcept nogil:
+        cdef uint8_t entry[16]
+        store64(entry, self.next_page)
+        store64(entry + 8, checksum)
+        xxh64_update(&self.by_generation, entry, 16)
+        xxh64_update(&self.by_nonce, entry, 16)
+        self.next_page += count
+        self.flushed_upto = self.next_page
+        self.pages_written += count
+
     cdef int flush(self) except -1:
         if not self.active:
             raise RuntimeError("no record begun")

@@ -1,0 +1,4 @@
+"""Compiled; for other compiled modules only."""
+
+class LiveMap:
+    count: int
