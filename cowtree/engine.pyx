@@ -302,7 +302,7 @@ cdef class Engine:
     cdef int mind_size(self, CommitState state) except -1:
         """After a commit: two comparisons tell whether a compaction may be due."""
         cdef uint64_t live = state.record.fields.pages_appended - state.record.fields.pages_retired
-        if state.end < self.grown_at and live > self.shrunk_to and not (
+        if self.withholding or state.end < self.grown_at and live > self.shrunk_to and not (
             self.pace_ns or state.record.fields.flags & FLAG_ADMINISTRATIVE
         ):
             return 0

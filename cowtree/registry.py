@@ -142,7 +142,10 @@ def private_engine(path: str | os.PathLike[str], *, trace: object = None) -> Eng
     name = os.path.abspath(os.fspath(path))
     if os.path.isdir(name):
         raise IsADirectoryError(errno.EISDIR, "a database is one file, this is a directory", name)
-    return _open(name, False, True, False, trace)
+    engine = None
+    while engine is None:
+        engine = _open(name, False, True, False, trace)
+    return engine
 
 
 def _same_file(one: int, other: int) -> bool:
