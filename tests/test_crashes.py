@@ -267,7 +267,7 @@ class FailsAtTheEnd(Recorder):
 def test_a_commit_whose_rollback_was_reported_does_not_come_back(
     scratch: Scratch, monkeypatch: pytest.MonkeyPatch, kept: int
 ) -> None:
-    """Its last write fails, but all that matters of it has landed, and the cut of the file may be lost in a power cut."""
+    """Its last write fails, but what matters of it has landed, and the cut of the file may be lost in a power cut."""
     recorder = FailsAtTheEnd()
     cowtree.open(scratch.path).close()
     start = Disk.of_file(scratch.path)

@@ -55,8 +55,8 @@ class FailingRecorder(Recorder):
 class History:
     """Commits made after `start` was opened (and recovered, which is recorded too).
 
-    `contents[k]` is the content after commit k, 0 the recovered one; of a failed commit what it would have been, which a
-    power cut may leave until the failure was reported.
+    `contents[k]` is the content after commit k, 0 the recovered one; of a failed commit what it would have been, which
+    a power cut may leave until the failure was reported.
     """
 
     def __init__(self, path: str, start: Disk | None, rng: random.Random) -> None:
