@@ -76,7 +76,7 @@ def engine_for(
             if engine is None:
                 engine = _open(path, readonly, mapped, any_file_system, trace)
                 if engine is not None:
-                    _engines[engine.identity + (readonly,)] = engine
+                    _engines[(*engine.identity, readonly)] = engine
         engine.handles += 1  # at once: a collection may release the other handles
         if page_size is not None and page_size != engine.file.page_size:
             release(engine)

@@ -21,12 +21,10 @@ from cowtree.commit_state cimport CommitState, state_in
 from cowtree.engine cimport Engine
 from cowtree.layout cimport FIRST_RECORD_PAGE, PAGE_NUMBER, store64
 from cowtree.replacement cimport Replacement
-from cowtree.states cimport tree_record_view
 from cowtree.storage.commit_record cimport (
     FLAG_ADMINISTRATIVE, FLAG_COMPACTED, FLAG_EMBEDDED, FLAG_SPARSE, SKIP_POINTERS_MAX, CommitFields, CommitRecord,
     commit_set_embedded, decode_commit, encode_commit, next_fields, next_skip_pointers, parse_commit,
 )
-from cowtree.storage.range_writer cimport RangeWriter
 from cowtree.tree.cursor cimport TreeSource
 from cowtree.tree.live_map cimport LiveMap, is_set, rank_of
 from cowtree.tree.relocate cimport PageMover
