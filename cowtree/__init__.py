@@ -17,8 +17,8 @@ Layers, each importing only those above it in this list:
     sorted_load, writer                    runs of pairs; the write methods
     snapshot, transaction, database        the handles
     check, backup, increment, demo, cli
-    replacement, relocation, compaction    a new file in the place of the old one; beside the writer, or in key order
-    auto_compaction                        when, in which thread, and how the writer is slowed
+    replacement, page_mover, relocation    a new file in the place of the old one; made beside the writer,
+    compaction, auto_compaction            or in key order; when, and how the writer is slowed
     dbm, aio                               the interfaces of dbm and of asyncio, over all of it
 """
 

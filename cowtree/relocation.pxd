@@ -11,7 +11,7 @@ from cowtree.replacement cimport Replacement
 from cowtree.storage.commit_record cimport CommitFields, CommitRecord
 from cowtree.tree.cursor cimport TreeSource
 from cowtree.tree.live_map cimport LiveMap
-from cowtree.tree.relocate cimport PageMover
+from cowtree.page_mover cimport PageMover
 
 
 cdef class Relocation:

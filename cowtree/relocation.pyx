@@ -27,7 +27,7 @@ from cowtree.storage.commit_record cimport (
 )
 from cowtree.tree.cursor cimport TreeSource
 from cowtree.tree.live_map cimport LiveMap, is_set, rank_of
-from cowtree.tree.relocate cimport PageMover
+from cowtree.page_mover cimport PageMover
 from cowtree.tree.view cimport TreeView
 
 from cowtree.errors import CorruptionError

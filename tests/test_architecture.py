@@ -28,7 +28,7 @@ LAYERS = [
     ["differences"],
     ["session_trees", "changes", "session", "sorted_load", "writer"],
     ["snapshot", "transaction", "check", "backup", "increment", "database"],
-    ["replacement", "relocation", "compaction", "auto_compaction", "page_map"],
+    ["replacement", "page_mover", "relocation", "compaction", "auto_compaction", "page_map"],
     ["__init__"],
     ["dbm", "aio"],
     ["demo"],

@@ -21,6 +21,7 @@ from cowtree import registry
 from cowtree.increment import extend_backup
 
 SEED = 20
+pytestmark = pytest.mark.usefixtures("left_large")
 Shape = Callable[[cowtree.Database], None]
 
 

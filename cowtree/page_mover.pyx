@@ -1,5 +1,5 @@
 # cython: language_level=3, autotestdict=False, auto_pickle=False, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False, nonecheck=True
-"""Moves pages into another file. See `relocate.pxd`.
+"""Moves pages into another file. See `page_mover.pxd`.
 
 Reading by position needs no guard against SIGBUS, and a descriptor of its own outlives the engine's. A large run passes
 in windows beside its checksum table, 8 bytes a page: no entry of it lies in a page before the one that it is of.
