@@ -85,9 +85,12 @@ cdef class Column:
     cdef int add_value(self, bytes value) except -1:
         """A row, or with None a missing one. OverflowError when the column would hold more than 2 GiB."""
         cdef uint64_t row = self.rows, earlier
+        cdef uint8_t* into
         if value is not None:
             self.add_room(<uint64_t>PyBytes_GET_SIZE(value))
-            memcpy(self.place(row), PyBytes_AS_STRING(value), <size_t>PyBytes_GET_SIZE(value))
+            into = self.place(row)
+            if PyBytes_GET_SIZE(value):            # NULL where all values so far are empty
+                memcpy(into, PyBytes_AS_STRING(value), <size_t>PyBytes_GET_SIZE(value))
             return 0
         self.missing += 1
         if self.missing == 1:
