@@ -6,7 +6,7 @@ export PYTHONSAFEPATH = 1
 BIN = $(abspath $(VENV))/bin
 SOURCES = pyproject.toml setup.py MANIFEST.in $(shell find cowtree -name '*.py' -o -name '*.pyx' -o -name '*.pxd' -o -name '*.pyi' -o -name '*.h' -o -name 'sigbus_guard.c' -o -name 'fork_guard.c' -o -name 'lock_keeper.c')
 
-.PHONY: demo test test-quick campaign lint types docs bench bench-quick sanitize sanitize-thread dev clean
+.PHONY: demo test test-quick campaign lint types docs bench bench-quick sanitize sanitize-thread fuzz dev clean
 
 $(VENV)/created:
 	$(PYTHON) -m venv $(VENV)
@@ -93,10 +93,21 @@ sanitize-thread:
 	TSAN_OPTIONS="suppressions=$(CURDIR)/tests/tsan-suppressions.txt exitcode=66 report_signal_unsafe=0 history_size=4" \
 	.venv-tsan/bin/python -m pytest -q $(THREAD_TESTS)
 
+# Coverage-guided fuzzing for so many minutes, see tests/fuzz/README.md.
+MINUTES = 10
+CLANG = clang
+fuzz:
+	$(PYTHON) -m venv .venv-fuzz
+	CC=$(CLANG) COWTREE_SANITIZE=fuzzer-no-link .venv-fuzz/bin/python -m pip install --quiet ".[test]" "atheris>=3,<4"
+	mkdir -p build/fuzz/corpus build/fuzz/findings
+	LD_PRELOAD="$$(.venv-fuzz/bin/python -c 'import atheris; print(atheris.path())')/ubsan_with_fuzzer.so" \
+	.venv-fuzz/bin/python tests/fuzz/target.py build/fuzz/corpus -artifact_prefix=build/fuzz/findings/ \
+	-max_total_time=$$(($(MINUTES) * 60)) -timeout=20 -rss_limit_mb=2048 -max_len=256 -print_final_stats=1
+
 dev:
 	PYTHONSAFEPATH= $(PYTHON) setup.py build_ext --inplace
 
 clean:
-	rm -rf build dist *.egg-info .venv .venv-asan .venv-tsan
+	rm -rf build dist *.egg-info .venv .venv-asan .venv-tsan .venv-fuzz
 	find cowtree -name '*.so' -delete
 	find cowtree -name '*.c' ! -name sigbus_guard.c ! -name fork_guard.c ! -name lock_keeper.c -delete

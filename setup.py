@@ -1,7 +1,7 @@
 """Builds each .pyx into an extension of its own; everything else is in pyproject.toml.
 
-COWTREE_SANITIZE=address,undefined (or thread) builds with those sanitizers, in a build folder of their own: what lies
-in the ordinary one is up to date by its dates, and would be taken as it is.
+COWTREE_SANITIZE=address,undefined (or thread, or fuzzer-no-link with clang) builds with those sanitizers, in a build
+folder of their own: what lies in the ordinary one is up to date by its dates, and would be taken as it is.
 """
 
 from __future__ import annotations
@@ -39,6 +39,10 @@ def extensions() -> list[Extension]:
         compile_args += ["-fno-omit-frame-pointer"]
         if "undefined" in SANITIZE:
             compile_args.append("-fno-sanitize-recover=undefined")
+        if (
+            "fuzzer" in SANITIZE
+        ):  # how deep the stack is, is thread-local: a library loaded later cannot count it
+            compile_args.append("-fno-sanitize-coverage=stack-depth")
         link_args.append(f"-fsanitize={SANITIZE}")
     found = []
     for path in sorted(Path("cowtree").rglob("*.pyx")):

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from campaign import hostile_worker, rot
 from campaign.hostile import Judge, hostile_content, read_file, shapes
+from campaign.hostile_bombs import bomb
 from campaign.hostile_mutations import BRANCH, COMMIT, LEAF, RETIRED, RUN, HostileFile
 
 CORPUS = Path(__file__).resolve().parent / "corpus" / "hostile"
@@ -53,6 +54,19 @@ def test_hostile_files_are_refused_or_answer_right(sound: dict[str, bytes], judg
         assert not verdict.problem, f"seed {seed}: {verdict.problem}"
         refused += verdict.refused > 0
     assert refused > len(SEEDS) // 3
+
+
+@pytest.mark.parametrize("entries_add_up", [True, False])
+@pytest.mark.parametrize("pages_add_up", [True, False])
+@pytest.mark.parametrize("fan_out", [1, 2, 26])
+def test_a_tree_that_claims_to_be_larger_than_any_disk_costs_little(
+    path: Path, judge: Judge, fan_out: int, pages_add_up: bool, entries_add_up: bool
+) -> None:
+    verdict = judge.judge(
+        bomb(path, fan_out=fan_out, entries_add_up=entries_add_up, pages_add_up=pages_add_up)
+    )
+    assert not verdict.problem, verdict.problem
+    assert (verdict.refused > 0) == (fan_out > 1)
 
 
 @pytest.mark.parametrize("file", sorted(CORPUS.glob("*.cow.gz")), ids=lambda file: file.name)
