@@ -12,9 +12,8 @@ import tempfile
 from pathlib import Path
 
 import atheris
-from changes import changed, seeds, shapes
-
 from campaign.hostile_worker import Interrogation
+from changes import changed, seeds, shapes
 
 WRITE_EVERY = 8  # inputs, until one is written on too: that takes as long as all readings
 
