@@ -187,7 +187,8 @@ class Worker:
         except (StoppedError, SupersededError, ClosedError, NotWorthwhileError):
             pass
         except BaseException as error:
-            if not self.stopped:
+            # Where another process has compacted the file meanwhile, it may have taken what was made here for debris.
+            if not self.stopped and not engine.find_successor():
                 report(engine, error, end)
         finally:
             (<Engine>engine).pace_ns = 0

@@ -18,6 +18,7 @@ from cowtree.commit_state cimport CommitState
 from cowtree.engine cimport Engine
 from cowtree.snapshot cimport pinned_ids
 from cowtree.storage.commit_record cimport CommitRecord
+from cowtree.storage.file_lock cimport same_file
 from cowtree.storage.page_file cimport PageFile
 
 from cowtree.history import record_of_tag
@@ -216,8 +217,9 @@ cdef bint claim_compacting(Engine engine) except -1:
         return True
     if not engine.lock.try_compacting():
         return False
-    # Whoever made them is dead: the compacting byte is ours.
-    remove_temporaries(os.path.realpath(engine.path))
+    # Whoever made them is dead: the compacting byte is ours. That of another file at the path is another's.
+    if same_file(engine.path_bytes, engine.dev, engine.ino):
+        remove_temporaries(os.path.realpath(engine.path))
     return True
 
 

@@ -148,7 +148,8 @@ cdef class Tips:
         found = self.find_tip(start, None, True)
         cdef CommitRecord tip = recovery_steps.repair_tail(self.file, found, self.boot)
         if start is None and not found.clean and self.lock.try_compacting():
-            remove_temporaries(os.path.realpath(self.path))
+            if same_file(self.path_bytes, self.dev, self.ino):
+                remove_temporaries(os.path.realpath(self.path))
             self.lock.release_compacting()
         self.durable_sequence = tip.fields.sequence
         self.next_commit_id = recovery_steps.next_commit_id(self.file, tip)

@@ -444,3 +444,23 @@ def test_a_kill_at_any_step_leaves_one_whole_file(
         report = db.check()
         assert report.ok, report.problems
         db[b"goes on"] = b"1"
+
+
+def test_who_compacts_a_file_that_is_no_longer_at_the_path_leaves_the_temporaries_of_the_other(
+    path: Path,
+) -> None:
+    other = path.with_name("other.cow")
+    cowtree.open(other).close()
+    engine = registry.engine_for(
+        str(path), create=True, readonly=False, mode=0o666, page_size=None, mapped=True
+    )
+    try:
+        os.rename(other, path)
+        made = path.with_name(f".{path.name}.0123456789abcdef.tmp")
+        made.touch()
+        worker: Any = Worker(engine)
+        worker.start()
+        assert worker.done.wait(PATIENCE_SECONDS)
+        assert made.exists()
+    finally:
+        registry.release(engine)
