@@ -90,6 +90,11 @@ def write_backup(
             system.link_without_replacing(temporary, name)
         except FileExistsError:
             raise _exists(name) from None
+        except FileNotFoundError:
+            # Who opened the file that has appeared at the path may have taken this one for debris.
+            if os.path.lexists(name):
+                raise _exists(name) from None
+            raise
         system.sync_directory(name)
     except BaseException:
         # The first error tells more than one of these.

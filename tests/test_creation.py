@@ -109,3 +109,26 @@ def test_a_database_without_a_name() -> None:
     write_empty_database(device, 4096)
     page_file = PageFile(device, anonymous=True)
     assert find_tip(page_file, from_medium=True).tip.sequence == 1 and page_file.path is None
+
+
+@pytest.mark.parametrize("appeared", [False, True])
+def test_a_temporary_file_that_was_taken_for_debris_is_missed_only_if_nothing_appeared(
+    tmp_path: Path, appeared: bool
+) -> None:
+    """Another process has created the file, and its opener has cleaned up beside it."""
+    path = tmp_path / "new"
+
+    class Tidied(FileSystem):
+        def link_without_replacing(self, temporary: str, path: str) -> None:
+            os.unlink(temporary)
+            if appeared:
+                Path(path).write_bytes(b"somebody's")
+            super().link_without_replacing(temporary, path)
+
+    if appeared:
+        create_file(path, file_system=Tidied())
+        assert path.read_bytes() == b"somebody's" and os.listdir(tmp_path) == ["new"]
+    else:
+        with pytest.raises(FileNotFoundError):
+            create_file(path, file_system=Tidied())
+        assert os.listdir(tmp_path) == []

@@ -48,8 +48,14 @@ def create_file(
         try:
             system.link_without_replacing(temporary, name)
         except FileExistsError:
-            system.unlink(temporary)
+            with contextlib.suppress(FileNotFoundError):  # taken for debris, see below
+                system.unlink(temporary)
             return
+        except FileNotFoundError:
+            # Who opened the file that has appeared at the path may have taken this one for debris.
+            if os.path.lexists(name):
+                return
+            raise
     except BaseException:
         with contextlib.suppress(OSError):  # the first error tells more
             system.unlink(temporary)
@@ -96,7 +102,10 @@ def write_empty_database(
 
 
 def remove_temporaries(path: str) -> None:
-    """Remove what killed processes left beside `path` while they made a file for it. Nobody may be making one now."""
+    """Remove what killed processes left beside `path` while they made a file for it.
+
+    There is a file at `path`, and nobody compacts it now. A process that is about to create one, too late, notices.
+    """
     directory, name = os.path.split(path)
     for debris in glob.glob(
         os.path.join(glob.escape(directory), f".{glob.escape(name[:200])}.*.tmp")

@@ -5,6 +5,7 @@ Contents go through `devices`; a name and the contents it leads to become durabl
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 
@@ -47,7 +48,10 @@ class FileSystem:
                 raise
             self.rename_without_replacing(temporary, path)
         else:
-            self.unlink(temporary)
+            with contextlib.suppress(
+                FileNotFoundError
+            ):  # who has opened `path` already may have cleaned up
+                self.unlink(temporary)
 
     def rename_without_replacing(self, source: str, target: str) -> None:
         """For file systems without hard links. FileExistsError: `target` exists, nothing changed."""
