@@ -101,7 +101,7 @@ fuzz:
 	CC=$(CLANG) COWTREE_SANITIZE=fuzzer-no-link .venv-fuzz/bin/python -m pip install --quiet ".[test]" "atheris>=3,<4"
 	mkdir -p build/fuzz/corpus build/fuzz/findings
 	LD_PRELOAD="$$(.venv-fuzz/bin/python -c 'import atheris; print(atheris.path())')/ubsan_with_fuzzer.so" \
-	.venv-fuzz/bin/python tests/fuzz/target.py build/fuzz/corpus -artifact_prefix=build/fuzz/findings/ \
+	PYTHONPATH=tests:tests/fuzz .venv-fuzz/bin/python tests/fuzz/target.py build/fuzz/corpus -artifact_prefix=build/fuzz/findings/ \
 	-max_total_time=$$(($(MINUTES) * 60)) -timeout=20 -rss_limit_mb=2048 -max_len=256 -print_final_stats=1
 
 dev:

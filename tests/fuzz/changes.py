@@ -1,4 +1,4 @@
-"""The database that an input of the fuzzer stands for: python tests/fuzz/changes.py INPUT FILE.cow.gz
+"""The database that an input of the fuzzer stands for: `PYTHONPATH=tests python tests/fuzz/changes.py INPUT FILE`
 
     input:   base u8 | change | change ...
     change:  part u8 | offset u16 | size u8 | `size & 15` + 1 bytes
@@ -11,8 +11,6 @@ from __future__ import annotations
 import gzip
 import sys
 from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from campaign.hostile import shapes
 from campaign.hostile_mutations import HostileFile
