@@ -81,7 +81,7 @@ ASAN = LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=l
 sanitize:
 	$(PYTHON) -m venv .venv-asan
 	COWTREE_SANITIZE=address,undefined .venv-asan/bin/python -m pip install --quiet ".[test]"
-	$(ASAN) .venv-asan/bin/python -m pytest -m "not slow" $(TESTS)
+	$(ASAN) .venv-asan/bin/python -m pytest --capture=sys -m "not slow" $(TESTS)
 	$(ASAN) PYTHONPATH=tests .venv-asan/bin/python -m campaign hostile --files 2000 --slack 8
 
 # Threads over a build with ThreadSanitizer; what it says of the interpreter itself is in tests/tsan-suppressions.txt.
@@ -91,7 +91,7 @@ sanitize-thread:
 	COWTREE_SANITIZE=thread .venv-tsan/bin/python -m pip install --quiet ".[test]"
 	LD_PRELOAD="$$(gcc -print-file-name=libtsan.so)" PYTHONMALLOC=malloc \
 	TSAN_OPTIONS="suppressions=$(CURDIR)/tests/tsan-suppressions.txt exitcode=66 report_signal_unsafe=0 history_size=4" \
-	.venv-tsan/bin/python -m pytest -q $(THREAD_TESTS)
+	.venv-tsan/bin/python -m pytest -q --capture=sys $(THREAD_TESTS)
 
 # Coverage-guided fuzzing for so many minutes, see tests/fuzz/README.md.
 MINUTES = 10

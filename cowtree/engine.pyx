@@ -22,7 +22,7 @@ from cowtree.storage.devices cimport iovec
 from cowtree.storage.fault_guard cimport install_guard
 from cowtree.storage.file_lock cimport fork_generation, same_file
 from cowtree.storage.page_file cimport PageFile, space_clear_verified_from
-from cowtree.storage.shared_sync cimport FAILED, LED_AND_FAILED, TOLD, SharedSync
+from cowtree.storage.shared_sync cimport FAILED, LED, LED_AND_FAILED, TOLD, SharedSync
 from cowtree.storage.tail cimport Tail
 from cowtree.succession cimport pins_of
 from cowtree.tree.cursor cimport TreeSource
@@ -336,7 +336,13 @@ cdef class Engine:
                 raise self.file.device.sync_error
             self.publish_synced(target)
         except BaseException as error:
-            self.poison_from(error)
+            if outcome == LED:
+                with nogil:
+                    self.syncing.lead()
+            try:
+                self.poison_from(error)            # with the device for itself: nobody closes the file meanwhile
+            finally:
+                self.syncing.end()
             raise self.uncertain(error) from error
         self.syncing.tell(target)
         return 0

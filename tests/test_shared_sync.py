@@ -272,6 +272,39 @@ def test_a_close_after_a_failed_sync_is_not_a_clean_one(
     opens_with(path, [b"zero"])
 
 
+def test_a_close_waits_until_a_failed_sync_has_been_dealt_with(
+    traced: TracedDatabase, gate: Gate, path: Path
+) -> None:
+    """Else what blanks the failed commit would write to a descriptor that is closed, or another file's by then."""
+    put(traced.db, b"zero", durable=True)
+    put(traced.db, b"unsynced", durable=False)
+    gate.close()
+    syncing = Work(traced.db.sync)
+    gate.until(begun=1)
+    closing: list[Work] = []
+    through: list[bool] = []
+    closed = threading.Event()
+
+    def close() -> None:
+        traced.close()
+        closed.set()
+
+    def close_meanwhile() -> None:
+        gate.at_write = lambda: None
+        closing.append(Work(close))
+        # Nothing tells that a thread waits. One that did not would be through long before.
+        through.append(closed.wait(0.5))
+
+    gate.at_write = close_meanwhile
+    gate.failing = {1}
+    gate.let(99)
+    assert isinstance(syncing.end(), cowtree.CommitUncertainError)
+    assert len(closing) == 1
+    assert closing[0].end() == "acknowledged"
+    assert through == [False]
+    opens_with(path, [b"zero"])
+
+
 @pytest.mark.parametrize("_", OFTEN)
 def test_a_sync_fails_while_a_commit_is_being_written(
     traced: TracedDatabase, gate: Gate, path: Path, _: int

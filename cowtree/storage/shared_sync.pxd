@@ -35,7 +35,7 @@ cdef enum:
     TOLD                       # the record is durable, and readers see it
     LED                        # the caller's sync succeeded: everything up to `target` is durable; `tell` must follow
     FAILED                     # the sync of another thread failed
-    LED_AND_FAILED             # the caller's failed: `device.sync_error` says how
+    LED_AND_FAILED             # the caller's failed: `device.sync_error` says how; it has the device until `end`
 
 cdef struct Waiter:
     Waiter* next

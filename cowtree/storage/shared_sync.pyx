@@ -149,10 +149,10 @@ cdef class SharedSync:
         pthread_mutex_unlock(&self.mutex)
         code = device.sync_status()
         pthread_mutex_lock(&self.mutex)
-        self.leading = False
         if code:
-            self.give_up()
+            self.give_up()                         # and keep the device: the file is not closed before it is blanked
             return LED_AND_FAILED
+        self.leading = False
         self.synced = target[0]
         pthread_cond_signal(&self.turn)
         return LED
