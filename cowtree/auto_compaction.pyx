@@ -162,7 +162,7 @@ class Worker:
         return self.thread is threading.current_thread()
 
     def stop(self, seconds=0.1):
-        """Ask it to stop and wait so long for that; what is left of it then touches nothing that others use."""
+        """Ask it to stop and wait so long for that (None: to the end); what is left of it then touches nothing that others use."""
         self.stopped = True
         (<Watch>self.watch).ended = True
         relocation = self.relocation

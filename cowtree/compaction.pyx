@@ -287,7 +287,8 @@ def compact(Database database not None, progress):
         except SupersededError:
             continue
     try:
-        engine.stop_compaction()
+        # To its end: what is left of it would give up the compacting byte in the middle of this.
+        engine.stop_compaction(None)
         engine.compactor = Foreground()
         compact_engine(engine, progress)
     finally:

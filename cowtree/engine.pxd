@@ -62,6 +62,7 @@ cdef class Engine(Tips):
     cdef int release_writer(self) except -1
     cdef int release_if_idle(self) except -1
     cdef int cover_unsynced(self, uint64_t end, uint64_t commit_id) except -1
+    cdef int sync_alone(self) except -1
     cdef int prefill(self, bint durable) except -1
     cdef int mind_size(self, CommitState state) except -1
     cdef uint64_t checkpoint_words(self) except? 0

@@ -310,11 +310,11 @@ cdef class Engine:
         after_commit(self, state)
         return 0
 
-    def stop_compaction(self):
-        """Let one that runs in the background end, within 100 ms."""
+    def stop_compaction(self, seconds=0.1):
+        """Let one that runs in the background end, and wait at most so long for that; None: until it has ended."""
         worker = self.compactor
         if worker is not None:
-            worker.stop()
+            worker.stop(seconds)
 
     cdef int make_durable(self, uint64_t sequence) except -1:
         """Return when the record is synced and published; one thread syncs for all that wait.
@@ -435,6 +435,24 @@ cdef class Engine:
         self.slot_words = self.checkpoint_words()
         return 0
 
+    cdef int sync_alone(self) except -1:
+        """Sync while no other thread does: of two syncs at once the kernel tells one of an error, maybe not the one whose
+        pages are lost. Poisons when it fails, and raises what the sync did, or CommitUncertainError.
+        """
+        with nogil:
+            self.syncing.lead()
+        try:
+            if self.doomed():
+                raise self.uncertain(self.reason()) from self.poison
+            try:
+                self.file.device.sync()
+            except BaseException as error:
+                self.poison_from(error)            # other commits' pages may be what could not be written
+                raise
+        finally:
+            self.syncing.end()
+        return 0
+
     cdef uint64_t checkpoint_words(self) except? 0:
         """The checksums of both slots of page 1, mixed: changes when any process writes one."""
         cdef uint64_t at = self.file.page_size
@@ -541,10 +559,14 @@ cdef class Engine:
             self.file.device.truncate(self.appended.end << self.file.shift)
             self.file.device.truncate((self.appended.end + 1) << self.file.shift)
             space_clear_verified_from(&self.appended.space.space, self.appended.end)
-            if completed and not self.anonymous:
-                self.file.device.sync()
         except OSError as error:
             self.poison_from(error)
+            return
+        if completed and not self.anonymous:
+            try:
+                self.sync_alone()
+            except (OSError, CommitUncertainError):
+                pass                               # the handle is poisoned; the error of the write is what is told
 
     @property
     def busy(self):

@@ -380,11 +380,7 @@ cdef class Session(Changes):
             )
         if fields.page_count << self.engine.file.shift > PRESYNC_BYTES and not self.engine.anonymous:
             writer.flush()
-            try:
-                self.engine.file.device.sync()
-            except BaseException as error:
-                self.engine.poison_from(error)     # other commits' pages may be what could not be written
-                raise
+            self.engine.sync_alone()
             fields.flags |= FLAG_PRESYNCED
         if encode_commit(
             page, usable, &fields, skip, skip_count, <const uint8_t*>PyBytes_AS_STRING(note), note_size,

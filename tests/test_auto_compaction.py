@@ -464,3 +464,24 @@ def test_who_compacts_a_file_that_is_no_longer_at_the_path_leaves_the_temporarie
         assert made.exists()
     finally:
         registry.release(engine)
+
+
+def test_a_compaction_that_is_asked_for_waits_for_the_end_of_the_one_that_runs(path: Path) -> None:
+    """What was left of that would give up the compacting byte in the middle of it."""
+    asked: list[float | None] = []
+
+    class Running:
+        own = False
+
+        def stop(self, seconds: float | None = 0.1) -> None:
+            asked.append(seconds)
+
+    with cowtree.open(path) as db:
+        db[b"a"] = b"1"
+        engine = registry.engine_for(
+            str(path), create=False, readonly=False, mode=0o666, page_size=None, mapped=True
+        )
+        engine.compactor = Running()
+        registry.release(engine)
+        db.compact()
+        assert asked == [None]

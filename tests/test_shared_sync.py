@@ -332,6 +332,45 @@ def test_a_sync_fails_while_a_commit_is_being_written(
     opens_with(path, [b"zero"])
 
 
+@pytest.mark.parametrize("failing", ["presync", "last write"])
+def test_two_syncs_are_never_under_way_at_once(path: Path, failing: str) -> None:
+    """An error of the device is told to one of them, which may not be the one whose pages are lost."""
+    gate = Gate()
+    traced = TracedDatabase(str(path), gate, sync=False, write_memory=1 << 20)
+    db = traced.db
+    db[b"zero"] = b"0"
+    written: list[int] = []
+    gate.close()
+    syncing = Work(db.sync)
+    gate.until(begun=1)
+
+    def large() -> None:
+        with db.transaction(sync=False) as txn:
+            txn.update(
+                (b"%07d" % i, b"v" * 1000) for i in range(20_000 if failing == "presync" else 3000)
+            )
+
+    def write(offset: int, data: bytes) -> int | None:
+        Gate.write(gate, offset, data)
+        written.append(len(data))
+        commit_page = len(data) == 4096 and data[24] == 2  # FORMAT §2.0
+        return 2048 if failing == "last write" and commit_page else None
+
+    gate.write = write  # type: ignore[method-assign]
+    other = Work(large)
+    with gate.changed:
+        while sum(written) < (16 << 20 if failing == "presync" else 2 << 20):
+            assert gate.changed.wait(PATIENCE_SECONDS)
+        # What is not wanted would come at once.
+        assert not gate.changed.wait_for(lambda: gate.begun > 1, timeout=1.0)
+    gate.let(99)
+    assert syncing.end() == "acknowledged"
+    outcome = other.end()
+    assert outcome == "acknowledged" if failing == "presync" else isinstance(outcome, OSError)
+    assert gate.begun >= 2
+    traced.close()
+
+
 @pytest.mark.parametrize("work", ["savepoint", "put", "read", "rollback"])
 def test_another_thread_uses_a_transaction_that_is_spilling(path: Path, work: str) -> None:
     gate = Gate()
