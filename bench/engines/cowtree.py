@@ -19,17 +19,12 @@ class Cowtree:
     features = frozenset(Feature)
     # Loads of one transaction stay within the memory budget, as LMDB's do within its map.
     _write_memory = 1 << 30
-    # `tidy` compacts above this multiple of the live bytes and looks once in so many commits.
-    _compact_ratio = 2.0
-    _commits_between_looks = 100
-    _compact_bytes_min = 1 << 20
 
     def __init__(self) -> None:
         self._module: Any = importlib.import_module("cowtree")
         self.db: Any = None
         self._path = ""
         self._trees: list[str] = []
-        self._commits = 0
 
     def open(self, folder: str, *, sync: bool, trees: int = 0) -> None:
         self._path = os.path.join(folder, "bench.cow")
@@ -104,15 +99,6 @@ class Cowtree:
         items = snapshot.items
         return lambda key: iter(items(key))
 
-    def tidy(self) -> None:
-        """Compaction as a user would ask for it: the version measured has none that starts by itself."""
-        self._commits += 1
-        if self._commits % self._commits_between_looks:
-            return
-        stats = self.db.stats()
-        if stats.file_bytes > max(self._compact_bytes_min, self._compact_ratio * stats.live_bytes):
-            self.db.compact()
-
     def version(self) -> str:
         return str(self._module.__version__)
 
@@ -120,5 +106,5 @@ class Cowtree:
         return {
             "page_size": 4096,
             "write_memory": self._write_memory,
-            "compact": f"compact() where a workload asks for it, above {self._compact_ratio} times the live bytes",
+            "compact": "by itself, as by default: above twice the live bytes and 16 MiB",
         }

@@ -127,9 +127,6 @@ class Lmdb:
 
         return scan
 
-    def tidy(self) -> None:
-        """LMDB uses freed pages again."""
-
     def version(self) -> str:
         library = ".".join(str(part) for part in self._module.version())
         return f"{self._module.__version__} (LMDB {library})"

@@ -94,9 +94,6 @@ class Plyvel:
         iterator = snapshot.iterator
         return lambda key: iter(iterator(start=key))
 
-    def tidy(self) -> None:
-        """LevelDB compacts by itself."""
-
     def version(self) -> str:
         return importlib.metadata.version("plyvel")
 

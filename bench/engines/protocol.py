@@ -78,9 +78,6 @@ class Engine(Protocol):
     def scan_from(self, snapshot: Any) -> Callable[[bytes], Iterator[tuple[bytes, bytes]]]:
         """Items from a key on."""
 
-    def tidy(self) -> None:
-        """What a user of a growing database calls after each commit to keep it small; mostly nothing."""
-
     def version(self) -> str: ...
     def settings(self) -> dict[str, object]:
         """What is not the store's default, and what is worth knowing."""

@@ -96,9 +96,6 @@ class Rocksdict:
         items = snapshot.raw.items
         return lambda key: iter(items(from_key=key))
 
-    def tidy(self) -> None:
-        """RocksDB compacts by itself."""
-
     def version(self) -> str:
         return importlib.metadata.version("rocksdict")
 

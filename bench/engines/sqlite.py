@@ -133,9 +133,6 @@ class Sqlite:
         statement = "SELECT key, value FROM entries WHERE key >= ? ORDER BY key"
         return lambda key: execute(statement, (key,))
 
-    def tidy(self) -> None:
-        """SQLite uses freed pages again."""
-
     def version(self) -> str:
         return sqlite3.sqlite_version
 

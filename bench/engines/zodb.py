@@ -125,9 +125,6 @@ class Zodb:
         items = snapshot.root["entries"].items
         return lambda key: iter(items(min=key))
 
-    def tidy(self) -> None:
-        """Its file keeps all that was written, until it is packed."""
-
     def version(self) -> str:
         return importlib.metadata.version("ZODB")
 

@@ -115,7 +115,6 @@ def delete_heavy(place: Place) -> Job:
             engine.put_all(entries[start : start + 10])
             if start >= waiting:
                 engine.delete_all(keys[start - waiting : start - waiting + 10])
-            engine.tidy()
         elapsed = time.perf_counter_ns() - started
         gc.collect()  # it was off: a file may wait for it
         return {"": elapsed / 1000 / count, "disk (MB)": measures.disk_bytes(place.folder) / 1e6}

@@ -122,7 +122,7 @@ def first_touch(place: Place) -> Job:
 
 @workload(Fixture.OWN, core=True, unit="MB")
 def disk_after_overwrites(place: Place) -> Job:
-    """most the files take in overwrites as many as keys, in commits of 10 (cowtree: compact() above twice the live)"""
+    """most the files take in overwrites as many as keys, in commits of 10"""
     engine, data = place.engine, place.data
     rng = random.Random(place.turn)
     keys = rng.choices(data.keys, k=len(data.keys))
@@ -133,7 +133,6 @@ def disk_after_overwrites(place: Place) -> Job:
         with measures.DiskWatch(place.folder) as watch:
             for start in range(0, len(overwrites), 10):
                 engine.put_all(overwrites[start : start + 10])
-                engine.tidy()
                 if start % 1000 == 0:
                     watch.look()
         engine.close()

@@ -131,7 +131,6 @@ def held_snapshot(place: Place) -> Job:
         started = time.perf_counter_ns()
         for start in range(0, len(pairs), 100):
             engine.put_all(pairs[start : start + 100])
-            engine.tidy()
         elapsed = time.perf_counter_ns() - started
         size = measures.disk_bytes(place.folder)
         return {"": elapsed / 1000 / len(pairs), "disk (MB)": size / 1e6}
