@@ -22,7 +22,6 @@ changed.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import functools
 import itertools
 import os
@@ -30,10 +29,10 @@ import threading
 import weakref
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future
-from queue import SimpleQueue
 from typing import Any, Generic, Self, TypeVar, final
 
 import cowtree
+from cowtree.aio.threads import Progress, WorkThread, in_thread, settled, stoppable
 from cowtree.codecs import Codec, KeyCodec
 from cowtree.feed import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, Change
 from cowtree.feed import Changes as Feed
@@ -46,7 +45,6 @@ __all__ = ["Changes", "Database", "Transaction", "Tree", "open"]
 T = TypeVar("T")
 K = TypeVar("K")
 V = TypeVar("V")
-Progress = Callable[[int, int | None], object]
 
 # A thread that waits for the lock looks so often whether anybody still wants it.
 LOOK_SECONDS = 0.5
@@ -95,7 +93,7 @@ _READS = frozenset(
 async def open(path: str | os.PathLike[str], **options: Any) -> Database:
     """Open a database: the arguments and errors of `cowtree.open`, whose recovery may take a while."""
     opening = functools.partial(cowtree.open, path, **options)
-    return Database(await _in_thread(opening, undo=cowtree.Database.close))
+    return Database(await in_thread(opening, undo=cowtree.Database.close))
 
 
 class _Handle(Generic[K, V]):
@@ -145,7 +143,7 @@ class _Handle(Generic[K, V]):
 
     async def _write(self, method: Callable[..., T], /, *arguments: Any, **options: Any) -> T:
         self._owners.refuse_nesting()
-        return await _in_thread(functools.partial(method, *arguments, **options))
+        return await in_thread(functools.partial(method, *arguments, **options))
 
 
 @final
@@ -201,22 +199,22 @@ class Database(_Handle[bytes, bytes]):
 
     async def sync(self) -> None:
         """Make every commit durable."""
-        await _in_thread(self._database.sync)
+        await in_thread(self._database.sync)
 
     async def check(self, *, progress: Progress | None = None) -> Report:
         """As `Database.check`; `progress` is called in the loop's thread."""
-        return await _stoppable(self._database.check, progress)
+        return await stoppable(self._database.check, progress)
 
     async def compact(self, *, progress: Progress | None = None) -> None:
         """As `Database.compact`; `progress` is called in the loop's thread."""
         self._owners.refuse_nesting()
-        await _stoppable(self._database.compact, progress)
+        await stoppable(self._database.compact, progress)
 
     async def backup(
         self, path: str | os.PathLike[str], *, progress: Progress | None = None, **options: Any
     ) -> None:
         """As `Database.backup`; `progress` is called in the loop's thread."""
-        await _stoppable(functools.partial(self._database.backup, path, **options), progress)
+        await stoppable(functools.partial(self._database.backup, path, **options), progress)
 
     async def wait(self, after: int, timeout: float | None = None) -> int | None:
         """The id of a commit newer than `after`, made in any process, within 50 ms; None after `timeout` seconds.
@@ -248,7 +246,7 @@ class Database(_Handle[bytes, bytes]):
 
     async def close(self) -> None:
         """Close the database, in a thread; again does nothing."""
-        await _in_thread(self._database.close)
+        await in_thread(self._database.close)
 
     async def __aenter__(self) -> Self:
         return self
@@ -279,7 +277,7 @@ class Changes:
     async def __aiter__(self) -> AsyncIterator[Change[bytes, bytes]]:
         while True:
             changes = iter(self._feed)
-            while batch := await _in_thread(lambda changes=changes: _take(changes)):  # type: ignore[misc]
+            while batch := await in_thread(lambda changes=changes: _take(changes)):  # type: ignore[misc]
                 for change in batch:
                     yield change
             if self._wait is None:
@@ -308,7 +306,7 @@ class Transaction:
         self._timeout = timeout
         self._owners = owners
         self._transaction: cowtree.Transaction | None = None
-        self._thread: _Thread | None = None
+        self._thread: WorkThread | None = None
         self._owner: asyncio.Task[Any] | None = None
 
     @property
@@ -321,7 +319,7 @@ class Transaction:
         if self._thread is not None:
             raise cowtree.TransactionError("this transaction has begun before")
         self._owners.refuse_nesting()
-        thread = self._thread = _Thread()
+        thread = self._thread = WorkThread()
         unwanted = threading.Event()
         waiting = thread.submit(functools.partial(self._take_lock, unwanted))
         try:
@@ -356,7 +354,7 @@ class Transaction:
         if self._thread is None or self._thread.stopped:
             return end()  # it has ended: a TransactionError, or nothing
         try:
-            return await _settled(self._thread.submit(end))
+            return await settled(self._thread.submit(end))
         finally:
             self._let_go()
 
@@ -404,114 +402,6 @@ class _Owners:
     def remove(self, task: asyncio.Task[Any] | None) -> None:
         if task is not None:
             self._tasks.discard(task)
-
-
-class _Thread:
-    """A thread that does one thing after another until it is told to stop."""
-
-    def __init__(self) -> None:
-        self.stopped = False
-        self._work: SimpleQueue[tuple[Callable[[], Any], Future[Any]] | None] = SimpleQueue()
-        threading.Thread(
-            target=_serve, args=(self._work,), name="cowtree transaction", daemon=True
-        ).start()
-
-    def submit(self, work: Callable[[], T]) -> Future[T]:
-        future: Future[T] = Future()
-        self._work.put((work, future))
-        return future
-
-    def stop(self) -> None:
-        """End when what was submitted is done."""
-        if not self.stopped:
-            self.stopped = True
-            self._work.put(None)
-
-
-def _serve(queue: SimpleQueue[tuple[Callable[[], Any], Future[Any]] | None]) -> None:
-    while (item := queue.get()) is not None:
-        work, future = item
-        try:
-            result = work()
-        except BaseException as error:  # raised where the future is awaited
-            future.set_exception(error)
-        else:
-            future.set_result(result)
-            del result
-        # Nothing is held while there is nothing to do: a transaction that is let go has to be collected.
-        del item, work, future
-
-
-async def _in_thread(work: Callable[[], T], undo: Callable[[T], object] | None = None) -> T:
-    """The result of work in a thread of the loop's pool. Cancelled, waits for its end, then undoes its result."""
-    future: Future[T] = Future()
-
-    def run() -> None:
-        try:
-            result = work()
-        except BaseException as error:  # raised where the future is awaited
-            future.set_exception(error)
-        else:
-            future.set_result(result)
-
-    asyncio.get_running_loop().run_in_executor(None, run)
-    return await _settled(future, undo)
-
-
-async def _settled(future: Future[T], undo: Callable[[T], object] | None = None) -> T:
-    """The result of a future. Cancelled, CancelledError comes when the future is done, after its result is undone."""
-    settling = asyncio.wrap_future(future)
-    try:
-        return await asyncio.shield(settling)
-    except asyncio.CancelledError as cancelled:
-        while not settling.done():
-            with contextlib.suppress(asyncio.CancelledError):
-                await asyncio.wait([settling])
-        error = settling.exception()
-        if error is None and undo is not None:
-            undo(settling.result())
-        raise cancelled from error
-
-
-class _Stopped(Exception):
-    """Raised by `progress` in a thread: nobody waits for the result any more."""
-
-
-async def _stoppable(work: Callable[..., T], progress: Progress | None) -> T:
-    """Work that reports progress, in a thread, with `progress` in the loop's; stopped by what that raises."""
-    loop = asyncio.get_running_loop()
-    unwanted = threading.Event()
-    failures: list[BaseException] = []
-
-    def tell(done: int, total: int | None) -> None:
-        if progress is not None and not failures:
-            try:
-                progress(done, total)
-            except BaseException as error:  # raised below
-                failures.append(error)
-                unwanted.set()
-
-    def report(done: int, total: int | None) -> None:
-        if unwanted.is_set():
-            raise _Stopped
-        if progress is not None:
-            loop.call_soon_threadsafe(tell, done, total)
-
-    working = asyncio.ensure_future(_in_thread(functools.partial(work, progress=report)))
-    try:
-        result = await asyncio.shield(working)
-    except asyncio.CancelledError:
-        unwanted.set()
-        while not working.done():
-            with contextlib.suppress(asyncio.CancelledError):
-                await asyncio.wait([working])
-        working.exception()  # looked at
-        raise
-    except _Stopped:
-        raise failures[0] from None
-    if failures:
-        raise failures[0]
-    return result
 
 
 def _take(changes: Iterator[Change[bytes, bytes]]) -> list[Change[bytes, bytes]]:
