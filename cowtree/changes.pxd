@@ -47,9 +47,10 @@ cdef class Changes(SessionTrees):
     cdef uint64_t open_savepoint(self) except 0
     cdef bint has_savepoint(self, uint64_t serial)
     cdef int close_savepoint(self, uint64_t serial, bint keep) except -1
-    cdef int begin_range(self) except -1
+    cdef int begin_range(self, bint spilling) except -1
     cdef int reach_written(self) except -1
     cdef int spill(self) except -1
+    cdef int spill_levels(self, bint branches) except -1
 
 
 cdef bytes tree_record(WriteTree tree, uint64_t commit_id)

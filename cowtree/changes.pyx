@@ -15,7 +15,7 @@ from cowtree.storage.nonce cimport random_nonce
 from cowtree.tree_codecs cimport TreeCodecs
 from cowtree.tree.cursor cimport raise_status
 from cowtree.tree.dirty_pages cimport DirtyRun, arena_bytes, arena_free_since, arena_run, arena_sweep
-from cowtree.tree.editor cimport Editor, release_epoch, retire, seal_epoch
+from cowtree.tree.editor cimport Editor, order_spares, release_epoch, retire, seal_epoch
 from cowtree.tree.flush cimport spill_tree
 from cowtree.tree.rebalance cimport clear_tree, remove_entry, remove_range
 from cowtree.tree.search cimport Path
@@ -141,7 +141,7 @@ cdef class Changes:
             return self.after_change(tree, status)
         pages = run_page_count(value_size, editor.space.page_size)
         if value_size > WRITE_AT_ONCE_BYTES:
-            self.begin_range()
+            self.begin_range(True)
             self.writing_out = True
             try:
                 self.work.writer.add_run(value, value_size, &number)
@@ -324,13 +324,15 @@ cdef class Changes:
 
     # -- writing ------------------------------------------------------------------------------------------------------
 
-    cdef int begin_range(self) except -1:
+    cdef int begin_range(self, bint spilling) except -1:
         if not self.writing:
             self.work.writer.begin(
                 self.engine.file, self.base.end, self.commit_id,
                 random_nonce() if self.given is None else self.given.fields.commit_nonce,
             )
             self.writing = True
+            if spilling:
+                self.work.writer.keep_entries()
         return 0
 
     cdef int reach_written(self) except -1:
@@ -339,18 +341,30 @@ cdef class Changes:
         self.space = self.engine.file.space_for(self.work.writer.next_page + 1)
         editor.space = &self.space.space
         editor.limit = self.work.writer.next_page
+        if self.work.writer.keeping and not editor.space.mirrored:  # a mirror keeps what a page was when it was first read
+            editor.own_first = self.work.writer.first_page + 1
         self.work.writer.mark_written_verified(editor.space)
         return 0
 
     cdef int spill(self) except -1:
-        """Write the finished subtrees of every tree and free their memory."""
+        """Write leaves and free their memory; branches too, where these alone take half the budget.
+
+        All leaves below a branch change as often as it does together: it would be written, and read again, each time.
+        """
+        self.spill_levels(False)
+        if arena_bytes(&self.work.editor.arena) * 2 > self.write_memory:
+            self.spill_levels(True)
+        return 0
+
+    cdef int spill_levels(self, bint branches) except -1:
         cdef Editor* editor = &self.work.editor
         cdef WriteTree tree
         self.writing_out = True
         try:
-            self.begin_range()
+            self.begin_range(True)
+            order_spares(editor)
             for tree in [self.default_tree, *self.trees.values()]:
-                spill_tree(editor, &tree.tree, self.work.writer)
+                spill_tree(editor, &tree.tree, branches, self.work.writer)
             self.work.writer.flush()
             self.reach_written()
         except BaseException:

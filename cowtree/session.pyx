@@ -31,7 +31,7 @@ from cowtree.states cimport catalogue_key, catalogue_value, named_record, tree_r
 from cowtree.tree_codecs cimport record_codecs
 from cowtree.tree.cursor cimport MODE_VALUES, TreeSource, raise_status, range_iterator
 from cowtree.tree.dirty_pages cimport arena_clear
-from cowtree.tree.editor cimport Editor, Tree, editor_begin, own_root
+from cowtree.tree.editor cimport Editor, Tree, editor_begin, order_spares, own_root, retire_spares
 from cowtree.tree.flush cimport embed_root, flush_children, flush_tree
 from cowtree.tree.pack cimport pack_tree
 from cowtree.tree.rebalance cimport clear_tree
@@ -109,7 +109,7 @@ cdef class Session(Changes):
             if not self.changed:
                 self.become_administrative()
                 note = b""
-            self.begin_range()
+            self.begin_range(False)
             self.time_ns = self.base.record.fields.time_ns
             if self.given is not None:
                 self.time_ns = max(self.time_ns, self.given.fields.time_ns)
@@ -190,6 +190,8 @@ cdef class Session(Changes):
                     editor.retired[kept] = editor.retired[i]
                     kept += 1
             editor.retired_count = kept
+            editor.spare_count = 0
+            editor.own_first = <uint64_t>-1
         self.commit_id = self.base.record.fields.commit_id
         return 0
 
@@ -259,6 +261,7 @@ cdef class Session(Changes):
         cdef Path path
         cdef bytes key, record
         cdef int found
+        order_spares(editor)
         pack_tree(editor, &self.default_tree.tree)
         for tree in self.trees.values():
             if not tree.touched:
@@ -335,6 +338,8 @@ cdef class Session(Changes):
         skip_count = next_skip_pointers(base, self.commit_id, skip)
 
         memset(page, 0, self.engine.file.page_size)
+        if retire_spares(editor) < 0:
+            raise MemoryError
         listed = merge_retired(editor)
         encoder.begin(self.commit_id)
         for i in range(editor.retired_count):

@@ -190,6 +190,35 @@ def test_spilled_transaction_with_a_savepoint_undone(
     assert verify_all(scratch, history, per_cut=25) > 50
 
 
+def test_a_transaction_that_writes_over_what_it_spilled(
+    scratch: Scratch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Until its commit page is whole, whatever its range holds is nobody's."""
+    history = History(scratch)
+    history.commit({b"%04d" % i: pattern(i, 200) for i in range(400)})
+    change: dict[bytes, bytes | None] = {b"%04d" % i: pattern(i + 1, 250) for i in range(400)}
+    changed = {b"%04d" % i: pattern(i + 2, 250) for i in range(0, 400, 3)}
+    history.recorder.note("start", 2)
+    with history.db.transaction() as txn:
+        for key, value in [*change.items(), *changed.items()]:
+            txn[key] = value  # type: ignore[assignment]
+    history.content |= {**change, **changed}  # type: ignore[arg-type]
+    history.model[2] = dict(history.content)
+    history.ids[2] = txn.commit_id or 0
+    history.recorder.note("durable", 2)
+    begun = history.recorder.events.index(("start", 2))
+    writes = [event for event in history.recorder.events[begun:] if event[0] == "write"]
+    end = 0
+    again = 0
+    for _, offset, data in writes[:-1]:
+        again += offset < end
+        end = max(end, offset + len(data))
+    assert again > 3, "nothing was written over what was spilled"
+    history.end()
+    other_boot(monkeypatch)
+    assert verify_all(scratch, history, per_cut=25) > 50
+
+
 def content_of_path(scratch: Scratch) -> dict[bytes, bytes]:
     with cowtree.open(scratch.path) as db:
         return content_of(db)

@@ -31,11 +31,23 @@ cdef class RangeWriter:
     cdef size_t inner_capacity
     cdef Xxh64State by_generation
     cdef Xxh64State by_nonce
+    cdef uint64_t* entries                 # of the digest: number and checksum in turn, where they are kept
+    cdef size_t entry_count
+    cdef size_t entry_capacity
+    cdef bint keeping
+    cdef bint rewritten
+    cdef iovec* again                      # pages to be written over others, from `again_first` on
+    cdef int again_count
+    cdef uint64_t again_first
 
     cdef int begin(self, PageFile file, uint64_t first_page, uint64_t birth, uint64_t nonce) except -1
     # A whole leaf, branch or list page image of page_size bytes, its kind, level and counts set, that stays alive and
     # unchanged until `flush` or `finish`. Stores number, birth and checksum in it.
     cdef int add_page(self, uint8_t* page, uint64_t* number) except -1
+    # After `begin`: pages of this range may be written again. 16 bytes a page.
+    cdef int keep_entries(self) except -1
+    # As `add_page`, over a page of this range that nothing refers to any more.
+    cdef int rewrite_page(self, uint8_t* page, uint64_t number) except -1
     # A value as a run. It stays alive and unchanged until `flush` or `finish`; one above 1 MiB is written at once.
     cdef int add_run(self, const uint8_t* value, uint64_t value_size, uint64_t* number) except -1
     # Pages that somebody else has written at `next_page`: a page, or a run with its header's checksum. Nothing is queued.
@@ -47,6 +59,9 @@ cdef class RangeWriter:
     cdef void mark_written_verified(self, const Space* space) noexcept
     cpdef object abort(self)               # forgets the queue
 
+    cdef int note(self, uint64_t number, uint64_t checksum) except -1
+    cdef int write_again(self) except -1
+    cdef void digest_entries(self) noexcept
     cdef int queue(self, const void* data, size_t size) except -1
     cdef int reserve_piece(self, int index) except -1
     cdef void* own_block(self, size_t size) except NULL

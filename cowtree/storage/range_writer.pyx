@@ -4,11 +4,12 @@
     begin ──> add_page, add_run ... (flush) ──> finish      the commit page's place, first of the range, stays free
                       └──────────────────────> abort
 
-The digest (FORMAT §3.2) grows with each page. After an error nothing but `abort` is left.
+The digest (FORMAT §3.2) grows with each page; where a page was written again it is made anew at the end. After an error
+nothing but `abort` is left.
 """
 
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
-from libc.stdlib cimport calloc, free, realloc
+from libc.stdlib cimport calloc, free, malloc, realloc
 
 from ..checksum cimport Xxh64State, xxh64, xxh64_finish, xxh64_start, xxh64_update
 from ..layout cimport (
@@ -22,6 +23,7 @@ from .page_file cimport PageFile, Space, space_set_verified
 cdef enum:
     LARGE_RUN = 1 << 20              # written at once, so that its value may go
     CACHED_WRITE_MAX = 1 << 16
+    AGAIN_MAX = 256                  # pages that are written over others in one call
     RELEASE_SIZE = 1 << 16           # checksums of values above this are made without the GIL
 
 # A run's page count may not reach the reserved bits of a page number (FORMAT §1.1).
@@ -61,6 +63,8 @@ cdef class RangeWriter:
         free(self.pieces)
         free(self.blocks)
         free(self.inner)
+        free(self.entries)
+        free(self.again)
 
     cdef int begin(self, PageFile file, uint64_t first_page, uint64_t birth, uint64_t nonce) except -1:
         file.ensure_open()
@@ -76,12 +80,77 @@ cdef class RangeWriter:
         self.durable = False
         self.withhold = False
         self.active = True
+        self.keeping = False
+        self.rewritten = False
+        self.entry_count = 0
         xxh64_start(&self.by_generation, file.generation)
         xxh64_start(&self.by_nonce, nonce)
         return 0
 
-    cdef int add_page(self, uint8_t* page, uint64_t* number) except -1:
+    cdef int keep_entries(self) except -1:
+        if self.next_page != self.first_page + 1:
+            raise RuntimeError("pages were added before")
+        if self.again == NULL:
+            self.again = <iovec*> malloc(AGAIN_MAX * sizeof(iovec))
+            if self.again == NULL:
+                raise MemoryError
+        self.keeping = True
+        return 0
+
+    cdef int note(self, uint64_t number, uint64_t checksum) except -1:
+        """The next entry of the digest."""
         cdef uint8_t entry[16]
+        cdef uint64_t* grown
+        store64(entry, number)
+        store64(entry + 8, checksum)
+        xxh64_update(&self.by_generation, entry, 16)
+        xxh64_update(&self.by_nonce, entry, 16)
+        if not self.keeping:
+            return 0
+        if self.entry_count == self.entry_capacity:
+            grown = <uint64_t*> realloc(self.entries, (2 * self.entry_capacity + 1024) * 16)
+            if grown == NULL:
+                raise MemoryError
+            self.entries = grown
+            self.entry_capacity = 2 * self.entry_capacity + 1024
+        self.entries[2 * self.entry_count] = number
+        self.entries[2 * self.entry_count + 1] = checksum
+        self.entry_count += 1
+        return 0
+
+    cdef int rewrite_page(self, uint8_t* page, uint64_t number) except -1:
+        cdef uint32_t page_size = self.file.page_size
+        cdef size_t low = 0, high = self.entry_count, middle
+        while low < high:
+            middle = (low + high) // 2
+            if self.entries[2 * middle] < number:
+                low = middle + 1
+            else:
+                high = middle
+        if not self.keeping or low == self.entry_count or self.entries[2 * low] != number or number >= self.flushed_upto:
+            raise AssertionError("not a page that was written")
+        if self.again_count and (self.again_count == AGAIN_MAX or self.again_first + <uint64_t> self.again_count != number):
+            self.write_again()
+        if self.again_count == 0:
+            self.again_first = number
+        store64(page + PAGE_NUMBER, number)
+        store64(page + PAGE_BIRTH, self.birth)
+        store64(page, xxh64(page + 8, page_size - 8, self.file.generation))
+        self.entries[2 * low + 1] = load64(page)
+        self.again[self.again_count].iov_base = page
+        self.again[self.again_count].iov_len = page_size
+        self.again_count += 1
+        self.rewritten = True
+        return 0
+
+    cdef int write_again(self) except -1:
+        cdef int count = self.again_count
+        self.again_count = 0
+        if count:
+            self.file.device.write(self.again, count, self.again_first * self.file.page_size)
+        return 0
+
+    cdef int add_page(self, uint8_t* page, uint64_t* number) except -1:
         cdef uint64_t checksum
         cdef uint32_t page_size = self.file.page_size
         self.queue(page, page_size)
@@ -89,16 +158,12 @@ cdef class RangeWriter:
         store64(page + PAGE_BIRTH, self.birth)
         checksum = xxh64(page + 8, page_size - 8, self.file.generation)
         store64(page, checksum)
-        store64(entry, self.next_page)
-        store64(entry + 8, checksum)
-        xxh64_update(&self.by_generation, entry, 16)
-        xxh64_update(&self.by_nonce, entry, 16)
+        self.note(self.next_page, checksum)
         number[0] = self.next_page
         self.next_page += 1
         return 0
 
     cdef int add_run(self, const uint8_t* value, uint64_t value_size, uint64_t* number) except -1:
-        cdef uint8_t entry[16]
         cdef uint8_t* header
         cdef uint8_t* padding
         cdef uint8_t* table
@@ -127,10 +192,7 @@ cdef class RangeWriter:
         store64(header + RUN_VALUE_SIZE, value_size)
         store64(header + RUN_TABLE_CHECKSUM, xxh64(table, 8 * count, generation))
         store64(header, xxh64(header + 8, RUN_HEADER_SIZE - 8, generation))
-        store64(entry, self.next_page)
-        store64(entry + 8, load64(header))
-        xxh64_update(&self.by_generation, entry, 16)
-        xxh64_update(&self.by_nonce, entry, 16)
+        self.note(self.next_page, load64(header))
         number[0] = self.next_page
         self.next_page += count
         if value_size > LARGE_RUN:
@@ -150,6 +212,7 @@ cdef class RangeWriter:
     cdef int flush(self) except -1:
         if not self.active:
             raise RuntimeError("no record begun")
+        self.write_again()
         if self.piece_count > 1:
             self.file.device.write(self.pieces + 1, self.piece_count - 1, self.flushed_upto * self.file.page_size)
             self.pages_written += self.next_page - self.flushed_upto
@@ -166,6 +229,8 @@ cdef class RangeWriter:
             raise RuntimeError("no record begun")
         if self.flushed_upto > self.first_page + 1:      # something is in the file already: the rest first
             self.flush()
+        if self.rewritten:
+            self.digest_entries()
         self.reserve_piece(0)
         store64(commit_page + COMMIT_PAGE_COUNT, self.next_page - self.first_page)
         store64(commit_page + COMMIT_DIGEST, xxh64_finish(&self.by_generation))
@@ -195,6 +260,18 @@ cdef class RangeWriter:
         self.flushed_upto = self.next_page
         self.drop_queue()
         return 0
+
+    cdef void digest_entries(self) noexcept:
+        """The digest anew, as pages were written again."""
+        cdef uint8_t entry[16]
+        cdef size_t i
+        xxh64_start(&self.by_generation, self.file.generation)
+        xxh64_start(&self.by_nonce, self.nonce)
+        for i in range(self.entry_count):
+            store64(entry, self.entries[2 * i])
+            store64(entry + 8, self.entries[2 * i + 1])
+            xxh64_update(&self.by_generation, entry, 16)
+            xxh64_update(&self.by_nonce, entry, 16)
 
     cdef void mark_written_verified(self, const Space* space) noexcept:
         cdef uint64_t number = self.first_page
@@ -277,6 +354,7 @@ cdef class RangeWriter:
             free(self.blocks[i])
         self.block_count = 0
         self.piece_count = 0
+        self.again_count = 0
         self.queued_bytes = 0
 
 

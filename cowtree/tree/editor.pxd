@@ -53,6 +53,10 @@ cdef struct Editor:
     RetiredItem* retired
     size_t retired_count
     size_t retired_capacity
+    uint64_t own_first         # pages from here on were written by this session, and may be written over; else no page is
+    uint64_t* spare            # such pages that nothing needs
+    size_t spare_count
+    size_t spare_capacity
     Replaced* replaced
     size_t replaced_count
     size_t replaced_capacity
@@ -72,6 +76,10 @@ cdef void editor_begin(Editor* editor, const Space* space, uint64_t limit, uint6
 cdef void editor_release(Editor* editor) noexcept nogil
 cdef int fail(Editor* editor, int status, uint64_t page) noexcept nogil
 cdef int retire(Editor* editor, uint64_t page, uint64_t count, uint64_t birth, bint subtree) noexcept nogil
+# The number of a leaf that is written over a spare page, which is above all that the leaf refers to; 0: there is none.
+cdef uint64_t take_spare(Editor* editor, const uint8_t* leaf) noexcept nogil
+cdef void order_spares(Editor* editor) noexcept nogil
+cdef int retire_spares(Editor* editor) noexcept nogil
 cdef int discard_page(Editor* editor, uint8_t* page) noexcept nogil
 cdef int discard_reference(Editor* editor, uint64_t reference) noexcept nogil
 cdef int discard_value(Editor* editor, const Entry* entry, uint64_t* pages) noexcept nogil

@@ -2,7 +2,7 @@
 """Editing sessions: private copies of pages, what they replace, and savepoint epochs. See `editor.pxd`."""
 
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
-from libc.stdlib cimport free, malloc, realloc
+from libc.stdlib cimport free, malloc, qsort, realloc
 from libc.string cimport memcpy, memset
 from posix.unistd cimport pread
 
@@ -59,6 +59,8 @@ cdef void editor_begin(Editor* editor, const Space* space, uint64_t limit, uint6
     editor.last_leaf = NULL
     editor.retired_count = 0
     editor.replaced_count = 0
+    editor.spare_count = 0
+    editor.own_first = <uint64_t>-1
 
 
 cdef void editor_release(Editor* editor) noexcept nogil:
@@ -73,6 +75,7 @@ cdef void editor_release(Editor* editor) noexcept nogil:
     free(editor.separator_up)
     free(editor.retired)
     free(editor.replaced)
+    free(editor.spare)
     memset(editor, 0, sizeof(Editor))
 
 
@@ -83,9 +86,14 @@ cdef int fail(Editor* editor, int status, uint64_t page) noexcept nogil:
 
 
 cdef int retire(Editor* editor, uint64_t page, uint64_t count, uint64_t birth, bint subtree) noexcept nogil:
-    """Note that numbered pages are not needed any more (FORMAT §3.4). Amortised O(1)."""
+    """Note that numbered pages are not needed any more (FORMAT §3.4). Amortised O(1).
+
+    A page that the session wrote itself is spare then, unless a savepoint may need it: nobody else knows of it.
+    """
     cdef size_t capacity
     cdef RetiredItem* grown
+    if page >= editor.own_first and count == 1 and editor.seal == 0:
+        return put_spare(editor, page)
     if editor.retired_count == editor.retired_capacity:
         capacity = editor.retired_capacity * 2 + 64
         grown = <RetiredItem*>realloc(editor.retired, capacity * sizeof(RetiredItem))
@@ -100,6 +108,59 @@ cdef int retire(Editor* editor, uint64_t page, uint64_t count, uint64_t birth, b
     item.birth = birth if birth < editor.birth else editor.birth
     item.subtree = subtree
     editor.retired_count += 1
+    return 0
+
+
+cdef int put_spare(Editor* editor, uint64_t page) noexcept nogil:
+    cdef size_t capacity
+    cdef uint64_t* grown
+    if editor.spare_count == editor.spare_capacity:
+        capacity = editor.spare_capacity * 2 + 64
+        grown = <uint64_t*>realloc(editor.spare, capacity * sizeof(uint64_t))
+        if grown == NULL:
+            return fail(editor, NO_MEMORY, 0)
+        editor.spare = grown
+        editor.spare_capacity = capacity
+    editor.spare[editor.spare_count] = page
+    editor.spare_count += 1
+    return 0
+
+
+cdef uint64_t take_spare(Editor* editor, const uint8_t* leaf) noexcept nogil:
+    cdef uint64_t number
+    cdef uint32_t slot
+    cdef Entry entry
+    if editor.spare_count == 0 or editor.seal:
+        return 0
+    number = editor.spare[editor.spare_count - 1]
+    for slot in range(entry_count(leaf)):
+        leaf_entry(leaf, editor.space.usable_size, slot, &entry)
+        if (entry.kind & ENTRY_KIND_MASK) == ENTRY_RUN and load64(entry.value) >= number:
+            return 0                               # what a page refers to has a smaller number (D4)
+    editor.spare_count -= 1
+    return number
+
+
+cdef int descending(const void* a, const void* b) noexcept nogil:
+    cdef uint64_t first = (<const uint64_t*>a)[0], second = (<const uint64_t*>b)[0]
+    return (first < second) - (first > second)
+
+
+cdef void order_spares(Editor* editor) noexcept nogil:
+    """So that leaves next to each other are written next to each other where that is possible."""
+    qsort(editor.spare, editor.spare_count, sizeof(uint64_t), &descending)
+
+
+cdef int retire_spares(Editor* editor) noexcept nogil:
+    """What is left of them is garbage in the range."""
+    cdef uint64_t own_first = editor.own_first
+    cdef size_t i
+    editor.own_first = <uint64_t>-1
+    for i in range(editor.spare_count):
+        if retire(editor, editor.spare[i], 1, editor.birth, False) < 0:
+            return editor.status
+    editor.spare_count = 0
+    editor.own_first = own_first
     return 0
 
 

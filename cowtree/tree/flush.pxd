@@ -7,5 +7,5 @@ from cowtree.tree.editor cimport Editor, Tree
 
 cdef int flush_tree(Editor* editor, Tree* tree, RangeWriter writer) except -1
 cdef int flush_children(Editor* editor, Tree* tree, RangeWriter writer) except -1
-cdef int spill_tree(Editor* editor, Tree* tree, RangeWriter writer) except -1
+cdef int spill_tree(Editor* editor, Tree* tree, bint branches, RangeWriter writer) except -1
 cdef uint32_t embed_root(Editor* editor, Tree* tree, uint8_t* into, uint32_t room) noexcept

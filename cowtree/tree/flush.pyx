@@ -9,7 +9,11 @@ from cowtree.pages.builder cimport branch_size, build_branch, build_leaf, gather
 from cowtree.pages.leaf cimport Entry, entry_count, leaf_entry
 from cowtree.storage.range_writer cimport RangeWriter
 from cowtree.tree.dirty_pages cimport DirtyRun, header_of
+from cowtree.tree.editor cimport take_spare
 from cowtree.tree.view cimport DIRTY, dirty_page
+
+cdef enum:
+    EVERY_LEVEL = 256                # is written, however high
 
 
 cdef bint flush_values(Editor* editor, uint8_t* page, uint64_t seal, RangeWriter writer) except -1:
@@ -42,9 +46,14 @@ cdef bint flush_values(Editor* editor, uint8_t* page, uint64_t seal, RangeWriter
 
 
 cdef int flush_page(
-    Editor* editor, uint64_t reference, uint32_t level, uint64_t seal, RangeWriter writer, uint64_t* number
+    Editor* editor, uint64_t reference, uint32_t level, uint32_t staying, uint64_t seal, RangeWriter writer, uint64_t* number
 ) except -1:
-    """Write a page and what is dirty below it; `number` is its number, or 0 if sealed pages keep it in memory."""
+    """Write a page and what is dirty below it; `number` is its number, or 0 if it stays in memory: sealed pages do, what
+    is above them, and the levels from `staying` on.
+
+    A leaf takes the place of a page that was spilled and then changed, if there is one: a transaction over its memory
+    budget takes as much of the disk as its pages are, however often they change. A branch is above all its children.
+    """
     cdef uint8_t* page
     if not reference & DIRTY:
         number[0] = reference
@@ -53,16 +62,23 @@ cdef int flush_page(
     number[0] = 0
     if header_of(page).epoch < seal:
         return 0
-    if level and not flush_below(editor, page, level, seal, writer):
+    if level and (not flush_below(editor, page, level, staying, seal, writer) or level >= staying):
         return 0
     if not level and header_of(page).has_runs and not flush_values(editor, page, seal, writer):
         return 0
-    writer.add_page(page, number)
+    if not level:
+        number[0] = take_spare(editor, page)
+    if number[0]:
+        writer.rewrite_page(page, number[0])
+    else:
+        writer.add_page(page, number)
     header_of(page).written = True
     return 0
 
 
-cdef bint flush_below(Editor* editor, uint8_t* page, uint32_t level, uint64_t seal, RangeWriter writer) except -1:
+cdef bint flush_below(
+    Editor* editor, uint8_t* page, uint32_t level, uint32_t staying, uint64_t seal, RangeWriter writer
+) except -1:
     """Write the dirty children of a branch; True if all of them have numbers now."""
     cdef uint32_t slot
     cdef uint64_t number
@@ -70,7 +86,7 @@ cdef bint flush_below(Editor* editor, uint8_t* page, uint32_t level, uint64_t se
     for slot in range(entry_count(page)):
         if not branch_child(page, slot) & DIRTY:
             continue
-        flush_page(editor, branch_child(page, slot), level - 1, seal, writer, &number)
+        flush_page(editor, branch_child(page, slot), level - 1, staying, seal, writer, &number)
         if number:
             branch_set_child(page, slot, number)
         else:
@@ -82,7 +98,7 @@ cdef int flush_children(Editor* editor, Tree* tree, RangeWriter writer) except -
     """Write all that is dirty below a dirty root, but not the root itself."""
     cdef uint8_t* page = <uint8_t*>dirty_page(tree.root)
     if tree.level:
-        flush_below(editor, page, tree.level, 0, writer)
+        flush_below(editor, page, tree.level, EVERY_LEVEL, 0, writer)
     elif header_of(page).has_runs:
         flush_values(editor, page, 0, writer)
     return 0
@@ -92,13 +108,13 @@ cdef int flush_tree(Editor* editor, Tree* tree, RangeWriter writer) except -1:
     """Write all that is dirty in a tree; its root has a number then."""
     cdef uint64_t number
     if tree.root & DIRTY:
-        flush_page(editor, tree.root, tree.level, 0, writer, &number)
+        flush_page(editor, tree.root, tree.level, EVERY_LEVEL, 0, writer, &number)
         tree.root = number
     return 0
 
 
-cdef int spill_tree(Editor* editor, Tree* tree, RangeWriter writer) except -1:
-    """Write the finished subtrees below the root: what no savepoint has sealed. The root stays in memory."""
+cdef int spill_tree(Editor* editor, Tree* tree, bint branches, RangeWriter writer) except -1:
+    """Write the leaves, or all subtrees below the root, but what a savepoint has sealed. The root stays in memory."""
     cdef uint8_t* page
     if not tree.root & DIRTY:
         return 0
@@ -106,7 +122,7 @@ cdef int spill_tree(Editor* editor, Tree* tree, RangeWriter writer) except -1:
     if header_of(page).epoch < editor.seal:
         return 0
     if tree.level:
-        flush_below(editor, page, tree.level, editor.seal, writer)
+        flush_below(editor, page, tree.level, EVERY_LEVEL if branches else 1, editor.seal, writer)
     elif header_of(page).has_runs:
         flush_values(editor, page, editor.seal, writer)
     return 0
