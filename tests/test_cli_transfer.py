@@ -240,7 +240,7 @@ def test_json_lines_that_are_none(line: bytes, says: str, tmp_path: Path) -> Non
     assert says in error and "line 4: " in error
     assert contents(path) == {None: {}}
     error = fails("load", path, "--json", "--batch", "2", stdin=good * 3 + line + b"\n" + good)
-    assert "2 entries of the lines before stored" in error
+    assert "2 entries before it stored" in error
     assert contents(path) == {None: {b"a": b"b"}}
 
 
@@ -299,3 +299,103 @@ def test_progress_is_shown_on_a_terminal_and_taken_away(
     ]:
         shown = run(*command, stdin=lines).err
         assert says in shown and shown.endswith("\r\x1b[K") and "\n" not in shown
+
+
+FORMATS = ["json", "csv", "db-dump", "mdb-dump"]
+
+
+@given(trees, st.sampled_from(FORMATS))
+def test_every_format_keeps_every_byte(
+    model: dict[str | None, dict[bytes, bytes]], kind: str
+) -> None:
+    model = {n: entries for n, entries in model.items() if n is None or not set("\r\n") & set(n)}
+    with tempfile.TemporaryDirectory() as folder:
+        first, second = os.path.join(folder, "first.cow"), os.path.join(folder, "second.cow")
+        with cowtree.open(first, sync=False) as db, db.transaction() as txn:
+            for name, entries in model.items():
+                txn.tree(name).update(entries)
+        raw = ("--key-as", "hex", "--value-as", "base64") if kind == "csv" else ()
+        dumped = ok("dump", first, "--format", kind, *raw)
+        ok("load", second, "--format", kind, stdin=dumped.out)
+        assert contents(second) == {None: {}} | model
+
+
+@given(st.dictionaries(st.text(max_size=8), st.text(max_size=12), max_size=8))
+def test_comma_separated_text_keeps_every_character(model: dict[str, str]) -> None:
+    stored = {
+        key.encode("utf-8", "replace"): v.encode("utf-8", "replace") for key, v in model.items()
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        first, second = os.path.join(folder, "first.cow"), os.path.join(folder, "second.cow")
+        with cowtree.open(first, sync=False) as db:
+            db.update(stored)
+        dumped = ok("dump", first, "--format", "csv")
+        assert dumped.out.startswith(b"key,value\n")
+        ok("load", second, "--format", "csv", stdin=b"\xef\xbb\xbf" + dumped.out)
+        assert contents(second) == {None: stored}
+
+
+def test_comma_separated_values_of_typed_trees_are_what_scan_shows(tmp_path: Path) -> None:
+    path, other = tmp_path / "first.cow", tmp_path / "second.cow"
+    for where in (path, other):
+        with cowtree.open(where) as db:
+            db.tree("t", key=Tuple, value=Json)[("a", 1)] = {"b": [1, "x,y"]}
+    text = ok("dump", path, "--tree", "t", "--format", "csv").text
+    assert text == 'tree,key,value\nt,"[""a"",1]","{""b"":[1,""x,y""]}"\n'
+    with cowtree.open(other) as db:
+        db.tree("t").clear()
+    ok("load", other, "--format", "csv", stdin=text.encode())
+    with cowtree.open(other) as db:
+        assert dict(db.tree("t", key=Tuple, value=Json)) == {("a", 1): {"b": [1, "x,y"]}}
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "says"),
+    [
+        ("csv", b"key\na\n", "line 1: the first line names the columns"),
+        ("csv", b"key,value,other\na,b,c\n", "line 1: the first line names the columns"),
+        ("csv", b"key,key_hex,value\na,b,c\n", "line 1: two columns of keys"),
+        ("csv", b"key,value\na\n", "line 2: 1 cells"),
+        ("csv", b'key,value\n"a"b,c\n', "not comma-separated values"),
+        ("csv", b"key,value\n\xff,b\n", "line 2: not UTF-8"),
+        ("csv", b"key_hex,value\nabc,b\n", "line 2: not hex"),
+        ("csv", b"key,value_base64\na,?\n", "line 2: not base64"),
+        ("db-dump", b"a\tb\n", "line 1: not a line of a dump's header"),
+        ("db-dump", b"VERSION=2\nHEADER=END\n", "line 2: VERSION=2"),
+        ("db-dump", b"VERSION=3\n", "not a line of a dump's header"),
+        ("db-dump", b"VERSION=3\nformat=x\nHEADER=END\n", "format=x"),
+        ("db-dump", b"VERSION=3\ntype=recno\nHEADER=END\n", "of type recno"),
+        ("db-dump", b"VERSION=3\nHEADER=END\n 61\n", "without DATA=END"),
+        ("db-dump", b"VERSION=3\nHEADER=END\n 61\nDATA=END\n", "line 4: DATA=END where the value"),
+        ("db-dump", b"VERSION=3\nHEADER=END\n61\n", "line 3: not a line of data"),
+        ("db-dump", b"VERSION=3\nHEADER=END\n 6\n", "line 3: not pairs"),
+        ("db-dump", b"VERSION=3\nformat=print\nHEADER=END\n a\\b\n", "line 4: a \\ that"),
+    ],
+)
+def test_lines_that_are_none_store_nothing(
+    kind: str, text: bytes, says: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "test.cow"
+    with cowtree.open(path) as db:
+        db[b"kept"] = b"1"
+    assert says in fails("load", path, "--format", kind, stdin=text)
+    assert contents(path) == {None: {b"kept": b"1"}}
+
+
+def test_text_that_is_none_is_no_column_of_text(tmp_path: Path) -> None:
+    path = tmp_path / "test.cow"
+    with cowtree.open(path) as db:
+        db[b"\xff"] = b"1"
+    target = tmp_path / "out.csv"
+    assert "--key-as hex" in fails("dump", path, target, "--format", "csv")
+    assert not target.exists()
+    assert ok("dump", path, "--format", "csv", "--key-as", "hex").text == "key_hex,value\nff,1\n"
+
+
+def test_options_of_other_formats_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "test.cow"
+    cowtree.open(path).close()
+    assert "--format csv" in fails("dump", path, "--key-as", "hex")
+    assert "leave one out" in fails("dump", path, "--json", "--format", "csv")
+    assert "leave one out" in fails("load", path, "--json", "--format", "csv")
+    assert "db-dump says it itself" in fails("load", path, "--format", "db-dump", "--key-as", "hex")

@@ -115,7 +115,7 @@ def _run(words: list[str]) -> int:
 
 def _load_commands() -> None:
     """Importing the modules registers their commands, in the order of the help."""
-    from cowtree.cli import care, following, history, picture, reading, transfer, writing  # noqa: F401
+    from cowtree.cli import care, following, history, lmdb_copies, picture, reading, transfer, writing  # noqa: F401
 
 
 class _Parser(argparse.ArgumentParser):
@@ -148,7 +148,8 @@ def _top_parser() -> argparse.ArgumentParser:
 # In the help; others follow.
 _ORDER = (
     *("info", "get", "put", "del", "scan", "count", "load", "dump"),
-    *("check", "backup", "branch", "history", "tag", "diff", "watch", "map", "demo"),
+    *("import-lmdb", "export-lmdb", "check", "backup", "branch", "history", "tag", "diff", "watch"),
+    *("map", "demo"),
 )
 
 
