@@ -17,7 +17,7 @@ Layers, each importing only those above it in this list:
     sorted_load, writer                    runs of pairs; the write methods
     snapshot, transaction, database        the handles
     check, backup, increment, demo, cli
-    replacement, page_mover, relocation    a new file in the place of the old one; made beside the writer,
+    replacement, renumbering, page_mover, relocation    a new file in the place of the old one; made beside the writer,
     compaction, auto_compaction            or in key order; when, and how the writer is slowed
     dbm, aio                               the interfaces of dbm and of asyncio, over all of it
 """

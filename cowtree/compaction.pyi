@@ -3,8 +3,10 @@
 from collections.abc import Callable
 
 from cowtree.database import Database
+from cowtree.engine import Engine
+from cowtree.renumbering import Renumbering
 
-class Rewriter: ...
+class Rewriter(Renumbering): ...
 
 class Foreground:
     own: bool

@@ -21,6 +21,7 @@ from cowtree.engine cimport Engine
 from cowtree.layout cimport ENTRY_RUN, FIRST_RECORD_PAGE, load64, store64
 from cowtree.pages.branch cimport branch_child, branch_set_child
 from cowtree.pages.leaf cimport Entry, entry_count, leaf_entry
+from cowtree.renumbering cimport Renumbering
 from cowtree.replacement cimport Replacement, claim_compacting, release_compacting
 from cowtree.storage.commit_record cimport (
     FLAG_ADMINISTRATIVE, FLAG_COMPACTED, FLAG_SPARSE, SKIP_POINTERS_MAX, CommitFields, CommitRecord, TreeReference,
@@ -28,27 +29,18 @@ from cowtree.storage.commit_record cimport (
 )
 from cowtree.storage.page_file cimport PageFile
 from cowtree.storage.range_writer cimport RangeWriter
-from cowtree.tree.cursor cimport entry_key, raise_status, value_bytes
+from cowtree.tree.cursor cimport raise_status, value_bytes
 from cowtree.tree.editor cimport copy_page, editor_begin, editor_init, editor_release
 
-from cowtree.catalogue import TAG, TREE
-from cowtree.errors import CorruptionError, ReadOnlyError
+from cowtree.errors import ReadOnlyError
 from cowtree.replacement import commit_before, kept_records
 from cowtree.storage.record_reader import RecordReader
 from cowtree.succession import SupersededError
 
 cdef uint64_t FLUSH_BYTES = 1 << 22
 
-# Offsets in records of the catalogue (FORMAT §3.3).
-cdef enum:
-    RECORD_LEVEL = 1
-    RECORD_ROOT = 8
-    RECORD_SIZE = 48
-    TAG_PAGE = 24
-    TAG_SIZE = 40
 
-
-cdef class Rewriter:
+cdef class Rewriter(Renumbering):
     """See `compaction.pxd`."""
 
     def __cinit__(self, PageFile target not None, CommitState newest not None, object meter):
@@ -108,7 +100,7 @@ cdef class Rewriter:
         else:
             self.copy_values(page)
             if catalogue:
-                self.renumber_records(page, number)
+                self.renumber_records(page, self.target.usable_size, number)
         self.writer.add_page(page, &copy)
         if not offset:
             self.numbers[number] = copy
@@ -139,29 +131,8 @@ cdef class Rewriter:
             store64(<uint8_t*>entry.value, copy)
         return 0
 
-    cdef int renumber_records(self, uint8_t* page, uint64_t limit) except -1:
-        """In a leaf of the catalogue: copy the trees that its records name, and follow tags to their new pages."""
-        cdef Entry entry
-        cdef bytes key
-        cdef uint8_t* record
-        cdef uint32_t slot
-        cdef uint64_t root
-        for slot in range(entry_count(page)):
-            leaf_entry(page, self.target.usable_size, slot, &entry)
-            key = entry_key(page, self.target.usable_size, &entry)
-            if entry.kind == ENTRY_RUN:
-                if key[:1] == TREE or key[:1] == TAG:
-                    raise CorruptionError("the record of a tree or tag in a run", path=self.path)
-                continue
-            record = <uint8_t*>entry.value
-            if key[:1] == TREE and entry.value_size >= RECORD_SIZE:
-                root = load64(record + RECORD_ROOT)
-                if root:
-                    store64(record + RECORD_ROOT, self.copy_subtree(root, record[RECORD_LEVEL], 0, limit, False))
-            elif key[:1] == TAG and entry.value_size == TAG_SIZE:
-                # 0: a tag of an old state whose commit is not kept.
-                store64(record + TAG_PAGE, self.commit_pages.get(load64(record + TAG_PAGE), 0))
-        return 0
+    cdef uint64_t new_root(self, uint64_t root, uint32_t level, uint64_t limit) except 0:
+        return self.copy_subtree(root, level, 0, limit, False)
 
     cdef int copy_tree(self, TreeReference* tree, uint64_t offset, bint catalogue) except -1:
         """Copy a whole tree; its reference then leads to the copy. An embedded root becomes a page of its own."""

@@ -7,19 +7,18 @@ All of it without the GIL. A page's references change, its place among its neigh
 
 from libc.stdint cimport uint8_t, uint64_t
 
+from cowtree.renumbering cimport Renumbering
 from cowtree.storage.page_file cimport PageFile
 from cowtree.storage.range_writer cimport RangeWriter
 from cowtree.tree.live_map cimport LiveMap
 
 
-cdef class PageMover:
+cdef class PageMover(Renumbering):
     cdef LiveMap map
     cdef readonly PageFile target
     cdef RangeWriter writer
     cdef int fd                            # of the old file, its own
     cdef uint64_t generation               # of the old file
-    cdef object path
-    cdef dict commit_pages                 # old commit page -> new one
     cdef uint8_t* taken                    # a window of the old file: pages [taken_first, taken_end)
     cdef uint64_t taken_first
     cdef uint64_t taken_end
@@ -38,12 +37,11 @@ cdef class PageMover:
     cdef int read_page(self, uint64_t number, uint8_t* into) except -1
     # Let the references of a tree page's image in private memory lead to the copies. 0 or DAMAGED.
     cdef int renumber(self, uint8_t* image, uint64_t size, uint64_t limit) noexcept nogil
-    cdef int renumber_records(self, uint8_t* image, uint64_t number) except -1
 
     cdef int move_pages(self, uint64_t first, uint64_t end) except -1 nogil
     cdef int take(self, uint64_t number, uint64_t end) except -1 nogil
     cdef int move_page(self, const uint8_t* page, uint64_t number) except -1 nogil
-    cdef int move_run(self, const uint8_t* header, uint64_t number, uint64_t end) except -1 nogil
+    cdef uint64_t move_run(self, const uint8_t* header, uint64_t number, uint64_t end) except 0 nogil
     cdef int move_small_run(self, uint8_t* head, uint64_t number, uint64_t count) except -1 nogil
     cdef int move_large_run(self, uint8_t* head, uint64_t number, uint64_t count) except -1 nogil
     cdef void seal_head(self, uint8_t* head, const uint8_t* table, uint64_t count) noexcept nogil

@@ -18,13 +18,12 @@ from cowtree.layout cimport (
 )
 from cowtree.pages.branch cimport branch_child, branch_set_child, lay_out_branch
 from cowtree.pages.leaf cimport DAMAGED, Entry, entry_count, lay_out_leaf, leaf_entry
+from cowtree.renumbering cimport Renumbering
 from cowtree.storage.devices cimport iovec, read_all
 from cowtree.storage.page_file cimport PageFile
 from cowtree.storage.range_writer cimport RangeWriter
-from cowtree.tree.cursor cimport entry_key
 from cowtree.tree.live_map cimport LiveMap, is_set, rank_of
 
-from cowtree.catalogue import TAG, TREE
 from cowtree.errors import CorruptionError
 from cowtree.tree.live_map import StoppedError
 
@@ -33,19 +32,11 @@ cdef enum:
     GAP_PAGES = 8                          # dead pages between live ones that are read along with them
     HINT_SIZE = 1 << 24
 
-# Offsets in records of the catalogue (FORMAT §3.3).
-cdef enum:
-    RECORD_ROOT = 8
-    RECORD_SIZE = 48
-    TAG_PAGE = 24
-    TAG_SIZE = 40
-
-
 cdef extern from "<unistd.h>":
     int _close "close"(int fd) nogil
 
 
-cdef class PageMover:
+cdef class PageMover(Renumbering):
     """From `source`, which may be closed meanwhile, to `target`, which has its first record only."""
 
     def __cinit__(self, PageFile source not None, LiveMap map not None, object path):
@@ -100,7 +91,7 @@ cdef class PageMover:
                 self.take(number, end)
             page = self.taken + ((number - self.taken_first) << self.target.shift)
             if page[PAGE_KIND] == KIND_RUN:
-                number += <uint64_t>self.move_run(page, number, end)
+                number += self.move_run(page, number, end)
             else:
                 self.move_page(page, number)
                 number += 1
@@ -142,7 +133,7 @@ cdef class PageMover:
             self.damaged(number)
         if is_set(self.map.catalogue, number):
             with gil:
-                self.renumber_records(copy, number)
+                self.renumber_records(copy, self.target.usable_size, number)
         store64(copy + PAGE_NUMBER, self.writer.next_page)
         store64(copy + PAGE_BIRTH, self.writer.birth)
         checksum = xxh64(copy + 8, page_size - 8, self.target.generation)
@@ -181,35 +172,14 @@ cdef class PageMover:
             store64(<uint8_t*>entry.value, rank_of(self.map, number))
         return 0
 
-    cdef int renumber_records(self, uint8_t* image, uint64_t number) except -1:
-        """In a leaf of a catalogue: tree records lead to the new roots, tag records to the new commit pages."""
-        cdef Entry entry
-        cdef bytes key
-        cdef uint8_t* record
-        cdef uint32_t slot
-        cdef uint64_t root
-        for slot in range(entry_count(image)):
-            leaf_entry(image, self.target.usable_size, slot, &entry)
-            key = entry_key(image, self.target.usable_size, &entry)
-            if entry.kind == ENTRY_RUN:
-                if key[:1] == TREE or key[:1] == TAG:
-                    raise CorruptionError("the record of a tree or tag in a run", path=self.path)
-                continue
-            record = <uint8_t*>entry.value
-            if key[:1] == TREE and entry.value_size >= RECORD_SIZE:
-                root = load64(record + RECORD_ROOT)
-                if root:
-                    if root >= number or not is_set(self.map.live, root):
-                        self.damaged(number)
-                    store64(record + RECORD_ROOT, rank_of(self.map, root))
-            elif key[:1] == TAG and entry.value_size == TAG_SIZE:
-                # 0: a tag of an old state whose commit is not kept.
-                store64(record + TAG_PAGE, self.commit_pages.get(load64(record + TAG_PAGE), 0))
-        return 0
+    cdef uint64_t new_root(self, uint64_t root, uint32_t level, uint64_t limit) except 0:
+        if root >= limit or not is_set(self.map.live, root):
+            self.damaged(limit)
+        return rank_of(self.map, root)
 
     # --------------------------------------------------------------------------------------------------------- runs
 
-    cdef int move_run(self, const uint8_t* header, uint64_t number, uint64_t end) except -1 nogil:
+    cdef uint64_t move_run(self, const uint8_t* header, uint64_t number, uint64_t end) except 0 nogil:
         """A large value; how many pages it has."""
         cdef uint8_t head[RUN_HEADER_SIZE]
         cdef uint64_t count = load64(header + RUN_PAGES), size = load64(header + RUN_VALUE_SIZE)
@@ -227,7 +197,7 @@ cdef class PageMover:
             self.move_large_run(head, number, count)
         self.writer.note_written(load64(head), count)
         self.moved = self.moved + count
-        return <int>count
+        return count
 
     cdef int move_small_run(self, uint8_t* head, uint64_t number, uint64_t count) except -1 nogil:
         """A run that fits into a window is sealed among the other pages."""

@@ -1,0 +1,3 @@
+"""Compiled; for other compiled modules only."""
+
+class Renumbering: ...
