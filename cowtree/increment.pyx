@@ -217,7 +217,7 @@ def extend_backup(
 ):
     """Bring the backup at `path` up to the state `newest` of `source`. See `Database.backup`.
 
-    `handle`: of the source, closed by nobody meanwhile; `timeout` in seconds: for the lock of the backup's writer;
+    `handle`: of the source; closing it meanwhile ends the work with ClosedError. `timeout` in seconds: for the lock of the backup's writer;
     `write_memory` in bytes: as of a transaction; `trace` is where tests plug in. O(what differs) time.
     """
     cdef Increment increment = Increment.__new__(Increment)
@@ -248,5 +248,10 @@ def extend_backup(
         except BaseException:
             increment.abandon()
             raise
-    finally:
+    except BaseException:
         target.shutdown()
+        raise
+    try:
+        target.shutdown()
+    except OSError:
+        pass                               # the backup is whole and durable; it was only not closed cleanly
