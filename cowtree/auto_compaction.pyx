@@ -143,6 +143,7 @@ class Worker:
         self.stopped = False
         self.waiting = False                       # for the lock: a transaction of somebody else may be long
         self.shut_down = False
+        self.handed_over = False
         self.watch = Watch()
         self.done = threading.Event()
         self.thread = threading.Thread(target=self.run, name="cowtree-compaction", daemon=True)
@@ -194,6 +195,8 @@ class Worker:
             (<Engine>engine).pace_ns = 0
             (<Engine>engine).compactor = None
             self.relocation = None
+            if self.handed_over and not self.stopped:
+                engine.pass_on()
             self.done.set()
             if self.shut_down:
                 engine.shutdown()
@@ -283,6 +286,7 @@ class Worker:
             self.check()
             try:
                 (<Relocation>relocation).finish(LOCK_SECONDS, <Watch>self.watch)
+                self.handed_over = True
                 return
             except LockTimeoutError:
                 self.waiting = True                # a long transaction: stay close behind it

@@ -29,6 +29,7 @@ from cowtree.storage.commit_record cimport (
 )
 from cowtree.storage.page_file cimport PageFile
 from cowtree.storage.range_writer cimport RangeWriter
+from cowtree.succession cimport Pins
 from cowtree.tree.cursor cimport raise_status, value_bytes
 from cowtree.tree.editor cimport copy_page, editor_begin, editor_init, editor_release
 
@@ -38,6 +39,8 @@ from cowtree.storage.record_reader import RecordReader
 from cowtree.succession import SupersededError
 
 cdef uint64_t FLUSH_BYTES = 1 << 22
+# A writer that does not come within this time waits for something else, or has ended without a word.
+TURN_SECONDS = 5.0
 
 
 cdef class Rewriter(Renumbering):
@@ -246,13 +249,14 @@ class Foreground:
 
 
 def compact(Database database not None, progress):
-    """See `Database.compact`."""
+    """See `Database.compact`. The engine of the file that was compacted."""
     cdef Engine engine
     while True:
         engine = database.live()
         if database.readonly:
             raise ReadOnlyError(f"{database.path}: the database is open read-only")
         try:
+            give_turn(engine, database)
             engine.begin_write(database.timeout, database)
             break
         except SupersededError:
@@ -265,6 +269,23 @@ def compact(Database database not None, progress):
     finally:
         engine.compactor = None
         engine.finish_write()
+    return engine
+
+
+cdef int give_turn(Engine engine, Database database) except -1:
+    """Who has waited during the compaction before, in any process, writes first: it has yet to find the new file.
+
+    One compaction after another would else let nobody write.
+    """
+    cdef Pins pins = engine.pins
+    patience = time.monotonic() + TURN_SECONDS
+    while pins.turn_owed or pins.turn_owed_elsewhere and engine.newest().end == pins.handed_over_end:
+        if time.monotonic() > patience:
+            break
+        time.sleep(0.0005)
+        database.check_open()
+    pins.turn_owed = pins.turn_owed_elsewhere = False
+    return 0
 
 
 cdef int compact_engine(Engine engine, object progress) except -1:

@@ -12,7 +12,7 @@ from cowtree.engine cimport Engine
 from cowtree.layout cimport key_size_max
 from cowtree.session cimport Session, begin_session, tag_record
 from cowtree.session_trees cimport WriteTree
-from cowtree.snapshot cimport state_at, take_snapshot
+from cowtree.snapshot cimport move_snapshots, state_at, take_snapshot
 from cowtree.states cimport fill_named, named_record, tags_of, tree_count, tree_names
 from cowtree.storage.file_lock cimport fork_generation
 from cowtree.transaction cimport Transaction, make_transaction
@@ -26,7 +26,7 @@ from cowtree.errors import ClosedError, ReadOnlyError
 from cowtree.catalogue import (
     check_tag_name, pack_setting, setting_key, tag_key, wanted_settings,
 )
-from cowtree.options import ALL, DEFAULT, NOTE_SIZE_MAX, VALUE_SIZE_MAX, check_timeout
+from cowtree.options import ALL, DEFAULT, NOTE_SIZE_MAX, VALUE_SIZE_MAX, check_page_size, check_timeout
 from cowtree.snapshot import check_name
 from cowtree.states import settings_of
 from cowtree.storage.record_reader import RecordReader
@@ -76,6 +76,7 @@ cdef class Database(Writer):
             self.engine = registry.memory_engine(chosen or 4096)
             self.handle_path = name
             self.ended = False
+            self.engine.pins.add_handle(self)
             self.configure(**wanted)
             return
         if not name:
@@ -86,6 +87,7 @@ cdef class Database(Writer):
         }
         self.engine = registry.engine_for(self.handle_path, create=bool(create), page_size=chosen, **self.options)
         self.ended = False
+        self.engine.pins.add_handle(self)
         if wanted:
             try:
                 self.require_settings(wanted)
@@ -122,21 +124,25 @@ cdef class Database(Writer):
             if self.options is None:
                 raise ClosedError("a database in memory belongs to the process that made it")
             self.engine = registry.engine_for(self.handle_path, create=False, page_size=None, **self.options)
+            self.engine.pins.add_handle(self)
             self.transactions = []
         if self.engine.superseded:
             self.follow()
         return self.engine
 
     def follow(self):
-        """Turn to the file, or the engine, that has taken the present one's place."""
-        cdef Engine old
+        """Turn to the file, or the engine, that has taken the present one's place, and let snapshots come along."""
+        cdef Engine old, new
         with registry.engines_lock:
             old = self.engine
-            if not old.superseded:
+            if self.ended or not old.superseded or fork_generation() != old.fork_mark:
                 return
-            self.engine = old.successor if old.successor is not None else registry.engine_for(
+            new = old.successor if old.successor is not None else registry.engine_for(
                 self.handle_path, create=False, page_size=None, **self.options
             )
+            self.engine = new
+            new.pins.add_handle(self)
+            move_snapshots(old, new)
             registry.release(old)
 
     cdef CommitState current(self):
@@ -450,8 +456,7 @@ cdef class Database(Writer):
         what `progress` raises. O(kept pages).
         """
         from cowtree.compaction import compact
-        compact(self, progress)
-        self.live()                                # let go of the file before: its space comes back when nobody has it
+        compact(self, progress).pass_on()
 
     def backup(self, path, *, at=None, incremental=False, progress=None):
         """Write a database with everything up to the newest commit, or the one that `at` names, to a new file `path`.
@@ -500,7 +505,8 @@ cdef class Database(Writer):
             transaction = reference()
             if transaction is not None:
                 (<Transaction>transaction).end_with_handle()
-        registry.release(self.engine)
+        with registry.engines_lock:            # another thread may have it follow just now
+            registry.release(self.engine)
 
     @property
     def commit_id(self):
@@ -609,11 +615,3 @@ cdef class DatabaseTree(Writer):
 
 cdef bint is_id(object at):
     return isinstance(at, int) and not isinstance(at, bool)
-
-
-def check_page_size(page_size):
-    """A power of two from 4096 to 65536."""
-    if not isinstance(page_size, int) or isinstance(page_size, bool):
-        raise TypeError(f"page_size is an int, not {type(page_size).__name__}")
-    if page_size & (page_size - 1) or not 4096 <= page_size <= 65536:
-        raise ValueError(f"page_size is a power of two from 4096 to 65536, not {page_size}")

@@ -18,7 +18,7 @@ cdef class Engine(Tips):
     cdef object writer                     # threading.Lock: one transaction at a time
     cdef object owner                      # thread that has a transaction open, or None
     cdef object last_owner                 # thread that made the commit before
-    cdef int writers_waiting
+    cdef readonly int writers_waiting
     cdef int syncs_pending
     cdef list unpublished                  # states behind `published`, oldest first
     cdef SharedSync syncing

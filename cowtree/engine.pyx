@@ -118,6 +118,9 @@ cdef class Engine:
             try:
                 while not self.writer.acquire(timeout=self.next_pause(0.05, deadline, timeout)):
                     handle.check_open()
+            except BaseException:
+                self.pins.turn_owed = False        # given up
+                raise
             finally:
                 self.writers_waiting -= 1
         try:
@@ -128,6 +131,7 @@ cdef class Engine:
                 self.after_acquiring()
             self.turn_ns = monotonic_ns()
             self.owner = me
+            self.pins.turn_owed = False
         except BaseException:
             self.release_writer()
             raise
@@ -315,6 +319,17 @@ cdef class Engine:
         worker = self.compactor
         if worker is not None:
             worker.stop(seconds)
+
+    def pass_on(self):
+        """The file was compacted: let the handles of this process turn to the new one now, and snapshots with them.
+
+        One that stays idle would keep the space of the file before.
+        """
+        for handle in self.pins.handles_now():
+            try:
+                handle.follow()
+            except Exception:
+                pass                               # who uses it next is told why
 
     cdef int make_durable(self, uint64_t sequence) except -1:
         """Return when the record is synced and published; one thread syncs for all that wait.

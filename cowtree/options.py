@@ -101,3 +101,11 @@ def check_timeout(timeout: object) -> float | None:
     if not timeout >= 0:
         raise ValueError(f"timeout is not negative: {timeout}")
     return float(timeout)
+
+
+def check_page_size(page_size: object) -> None:
+    """A power of two from 4096 to 65536."""
+    if not isinstance(page_size, int) or isinstance(page_size, bool):
+        raise TypeError(f"page_size is an int, not {type(page_size).__name__}")
+    if page_size & (page_size - 1) or not 4096 <= page_size <= 65536:
+        raise ValueError(f"page_size is a power of two from 4096 to 65536, not {page_size}")

@@ -161,6 +161,9 @@ cdef class Replacement:
 
     cdef int hand_over(self, CommitState newest, uint64_t end) except -1:
         cdef Engine engine = self.engine
+        engine.pins.turn_owed = engine.writers_waiting > 0
+        engine.pins.turn_owed_elsewhere = engine.lock is not None and engine.lock.others_waiting()
+        engine.pins.handed_over_end = end
         if not engine.anonymous:
             return self.hand_over_path(newest, end)
         successor = Engine(self.target, None, None, engine.boot, True)

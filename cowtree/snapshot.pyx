@@ -5,10 +5,13 @@ from collections.abc import Mapping
 
 cimport cython
 
+from libc.stdint cimport uint32_t
+
 from cowtree.differences cimport state_changes
 from cowtree.commit_state cimport CommitState, state_in
 from cowtree.engine cimport Engine
 from cowtree.reader cimport Reader
+from cowtree.storage.commit_record cimport CommitRecord
 from cowtree.storage.file_lock cimport fork_generation
 from cowtree.states cimport catalogue_value, fill_named, named_record, tree_names
 from cowtree.succession cimport Pins
@@ -17,8 +20,9 @@ from cowtree.tree_codecs cimport codec_names, make_codecs
 
 from cowtree import registry
 from cowtree.catalogue import TAG, unpack_tag
-from cowtree.errors import ClosedError, SnapshotGoneError
+from cowtree.errors import ClosedError, CorruptionError, SnapshotGoneError
 from cowtree.options import ALL
+from cowtree.storage.chain import commit_of_id
 from cowtree.storage.record_reader import RecordReader
 
 Mapping.register(Reader)
@@ -52,6 +56,54 @@ cdef set pinned_ids(Pins pins):
             ids.add(snapshot.state.record.fields.commit_id)
         at = snapshot.next
     return ids
+
+
+cdef int move_snapshots(Engine old, Engine new) except -1:
+    """See `snapshot.pxd`. With the lock of the registry held; whose commit was dropped goes on with the old file.
+
+    What is under way (an iterator, a cursor, memory from `buffer()`) holds the state that it began with, and so the old
+    mapping. Nothing is written or locked by a read: a snapshot changes its state in one piece, with the GIL held.
+    """
+    cdef Snapshot snapshot
+    cdef CommitState newest = None, state
+    cdef dict states = {}
+    for snapshot in snapshots_of(old) if new.file.uuid == old.file.uuid else ():
+        if snapshot.ended:
+            continue
+        if newest is None:
+            newest = new.newest()
+        key = snapshot.state.record.commit_id, snapshot.state.record.commit_nonce
+        if key not in states:
+            states[key] = same_commit(new, newest, snapshot.state.record)
+        state = states[key]
+        if state is not None and not snapshot.ended and snapshot.engine is old:
+            snapshot.move(new, state)
+    return 0
+
+
+cdef list snapshots_of(Engine engine):
+    """The open snapshots that read its file."""
+    cdef Snapshot snapshot
+    cdef void* at = engine.pins.first
+    cdef list found = []
+    while at != NULL:
+        snapshot = <Snapshot>at
+        if snapshot.engine is engine and not snapshot.ended:
+            found.append(snapshot)
+        at = snapshot.next
+    return found
+
+
+cdef CommitState same_commit(Engine engine, CommitState newest, CommitRecord record):
+    """A commit as the file of another engine has it, or None."""
+    cdef CommitRecord found
+    try:
+        found = commit_of_id(RecordReader(engine.file, newest.space), newest.record, record.commit_id)
+    except (CorruptionError, OSError):
+        return None                            # who reads the new file will say so
+    if found is None or found.fields.commit_nonce != record.fields.commit_nonce:
+        return None
+    return state_in(found, newest.space)
 
 
 cdef CommitState state_at(Engine engine, CommitState newest, object at):
@@ -148,6 +200,22 @@ cdef class Snapshot(Reader):
             registry.release(self.engine)
         return 0
 
+    cdef int move(self, Engine engine, CommitState state) except -1:
+        """Go on in the file of another engine, where `state` is the same commit."""
+        cdef Engine old = self.engine
+        cdef CommitState _before = self.state  # what it alone holds goes when all has changed
+        if self.holds_engine:
+            registry.hold(engine)
+        self.engine = engine
+        self.state = state
+        self.view = state.default_tree
+        self.moves += 1
+        old.snapshots -= 1
+        engine.snapshots += 1
+        if self.holds_engine:
+            registry.release(old)
+        return 0
+
     cdef object pin(self, TreeView* view):
         if self.ended:
             raise ClosedError("the snapshot is closed")
@@ -162,7 +230,7 @@ cdef class Snapshot(Reader):
         return 0
 
     cdef object source_path(self):
-        return self.engine.path
+        return None if self.engine is None else self.engine.path
 
     def __reduce__(self):
         """As path and commit: whoever unpickles it, in whatever process, opens the file again and reads the same."""
@@ -190,16 +258,19 @@ cdef class Snapshot(Reader):
 
     def diff(self, older, *, tree=ALL, start=None, stop=None, prefix=None, values=True):
         """An iterator of `Change` that leads from another commit to this one: see `Database.diff`."""
-        cdef CommitState newest
+        cdef CommitState newest, state
+        cdef Engine engine
         self.check_open()
-        newest = self.engine.published if self.engine.closed else self.engine.newest()
+        engine = self.engine
+        state = self.state
+        newest = engine.published if engine.closed else engine.newest()
         if older is None:
             raise TypeError("a difference needs another commit")
         if tree is not ALL:
             check_name(tree)
         low, high = self.bounds(start, stop, prefix)
         return state_changes(
-            state_at(self.engine, newest, older), self.state, self, tree, low, high, bool(values)
+            state_at(engine, newest, older), state, self, tree, low, high, bool(values)
         )
 
     def tree(self, name, *, key=None, value=None):
@@ -209,7 +280,8 @@ cdef class Snapshot(Reader):
         self.check_open()
         tree.owner = self
         tree.name = name
-        fill_named(self.state, name, &tree.view, self.engine.path)
+        tree.moves = self.moves - 1
+        tree.fill()
         tree.codecs = make_codecs(name, key, value)
         if tree.codecs is not None:
             tree.codecs.agree_with_record(named_record(self.state, name, self.engine.path))
@@ -232,6 +304,7 @@ cdef class Snapshot(Reader):
             self.ended = True
             self.state = None
             self.let_go()
+            self.engine = None                 # it pins the file, which may be one that was compacted
 
     @property
     def closed(self):
@@ -259,14 +332,29 @@ cdef class SnapshotTree(Reader):
 
     cdef object pin(self, TreeView* view):
         self.owner.check_open()
+        if self.moves != self.owner.moves:
+            self.fill()
         view[0] = self.view
         return self.owner.state
+
+    cdef int fill(self) except -1:
+        """The view of the state that the owner has now."""
+        cdef CommitState state
+        cdef TreeView view
+        cdef uint32_t moves
+        while self.moves != self.owner.moves:  # once, unless it moves meanwhile
+            moves = self.owner.moves
+            state = self.owner.state
+            fill_named(state, self.name, &view, self.owner.source_path())
+            self.view = view
+            self.moves = moves
+        return 0
 
     cdef int check_open(self) except -1:
         return self.owner.check_open()
 
     cdef object source_path(self):
-        return self.owner.engine.path
+        return self.owner.source_path()
 
     def diff(self, older, *, start=None, stop=None, prefix=None, values=True):
         """What changed in this tree from another commit to this one: see `Database.diff`."""

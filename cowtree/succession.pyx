@@ -13,6 +13,16 @@ class SupersededError(OSError):
 cdef class Pins:
     """See `succession.pxd`."""
 
+    def __cinit__(self):
+        self.handles = weakref.WeakValueDictionary()
+
+    cdef int add_handle(self, object handle) except -1:
+        self.handles[id(handle)] = handle
+        return 0
+
+    cdef list handles_now(self):
+        return list(self.handles.values())
+
 
 cdef Pins pins_of(bytes uuid):
     """The pins of a database."""

@@ -7,6 +7,7 @@ import os
 import pickle
 import random
 import threading
+import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,8 @@ from typing import Any
 import pytest
 
 import cowtree
-from cowtree import SnapshotGoneError
+from cowtree import SnapshotGoneError, registry
+from cowtree.storage.file_lock import FileLock
 from cowtree.storage.file_system import FileSystem
 
 pytestmark = pytest.mark.usefixtures("left_large")
@@ -133,9 +135,9 @@ def test_a_time_between_dropped_commits_names_none(path: Path) -> None:
     just_after = timedelta(microseconds=1)
     assert db.snapshot(times[1] + just_after).commit_id == 2, "nothing was dropped behind it"
     assert db.snapshot(times[5] + timedelta(days=1)).commit_id == 6
-    for time in (times[2] + just_after, times[3], times[4], times[0]):
+    for moment in (times[2] + just_after, times[3], times[4], times[0]):
         with pytest.raises(SnapshotGoneError):
-            db.snapshot(time)
+            db.snapshot(moment)
 
 
 def test_a_database_that_needs_no_compaction_stays_as_large(path: Path) -> None:
@@ -303,6 +305,67 @@ def test_threads_read_and_write_across_compactions(path: Path) -> None:
         thread.join()
     assert not problems, problems
     assert set(db.values()) == {b"%d" % written[0]} and db.check().ok
+
+
+def test_a_writer_has_its_turn_between_two_compactions(path: Path) -> None:
+    with cowtree.open(path, sync=False, auto_compact=None) as db:
+        grow(db, 10)
+        engine = registry.engine_for(
+            str(path), create=False, readonly=False, mode=0o666, page_size=None, mapped=True
+        )
+        written = threading.Event()
+        seen: list[bool] = []
+
+        def write() -> None:
+            db[b"waited"] = b"1"
+            written.set()
+
+        thread = threading.Thread(target=write)
+
+        def during_the_first(done: int, total: int | None) -> None:
+            if thread.ident is None:
+                thread.start()
+                while not engine.writers_waiting:
+                    time.sleep(0.001)
+
+        db.compact(progress=during_the_first)
+        db.compact(progress=lambda done, total: seen.append(written.is_set()))
+        thread.join()
+        registry.release(engine)
+        assert all(seen) and seen and db[b"waited"] == b"1"
+
+
+def test_a_writer_of_another_process_has_its_turn_between_two_compactions(
+    path: Path, start_child: Any
+) -> None:
+    code = (
+        "import sys, cowtree\n"
+        "db = cowtree.open(sys.argv[1])\n"
+        "print('open')\n"
+        "for line in sys.stdin:\n"
+        "    db[b'waited'] = b'1'\n"
+        "    print('written')\n"
+    )
+    with cowtree.open(path, auto_compact=None) as db:
+        grow(db, 10)
+        child = start_child(code, path)
+        assert child.read() == "open"
+        lock = FileLock(str(path))
+        told: list[bool] = []
+        seen: list[bytes | None] = []
+
+        def during_the_first(done: int, total: int | None) -> None:
+            if not told:
+                told.append(True)
+                child.tell("write")
+                while not lock.others_waiting():
+                    time.sleep(0.001)
+
+        db.compact(progress=during_the_first)
+        db.compact(progress=lambda done, total: seen.append(db.get(b"waited")))
+        assert child.read() == "written"
+        lock.close()
+        assert seen and set(seen) == {b"1"}
 
 
 def test_progress_and_its_exceptions(path: Path) -> None:
