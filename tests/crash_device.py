@@ -181,34 +181,49 @@ def pieces_of(event: Event) -> Iterator[Piece]:
         at += size
 
 
+class Marks(NamedTuple):
+    """Where a recovery must land, as far as the events up to a moment tell; see `Cut`."""
+
+    lowest: int = 0
+    highest: int = 0
+    seen: int = 0
+    gone: frozenset[int] = frozenset()
+
+    def after(self, event: Event) -> Marks:
+        kind = event[0]
+        if kind == "start":
+            return self._replace(highest=event[1])
+        if kind == "durable":
+            return self._replace(lowest=max(self.lowest, event[1]), seen=max(self.seen, event[1]))
+        if kind == "visible":
+            return self._replace(seen=max(self.seen, event[1]))
+        if kind == "gone":
+            return self._replace(gone=self.gone | {event[1]})
+        return self
+
+
 def cuts(start: Disk, events: list[Event]) -> Iterator[Cut]:
     """Every moment between two events, and the one in the middle of each sync."""
     durable, pending = start, list[Piece]()
-    lowest = highest = seen = 0
-    gone: frozenset[int] = frozenset()
+    marks = Marks()
     for event in events:
-        kind = event[0]
-        if kind in ("write", "truncate"):
+        if event[0] in ("write", "truncate"):
             pending.extend(pieces_of(event))
-        elif kind == "sync":
-            yield Cut(durable, list(pending), lowest, highest, seen, gone)
-            durable = durable.copy()
-            for piece in pending:
-                durable.apply(piece)
-            pending = []
-        elif kind == "sync_range":
-            yield Cut(durable, list(pending), lowest, highest, seen, gone)
-            durable, pending = _after_range(durable, pending, event[1], event[1] + event[2])
-        elif kind == "start":
-            highest = event[1]
-        elif kind == "durable":
-            lowest = max(lowest, event[1])
-            seen = max(seen, event[1])
-        elif kind == "visible":
-            seen = max(seen, event[1])
-        elif kind == "gone":
-            gone |= {event[1]}
-        yield Cut(durable, list(pending), lowest, highest, seen, gone)
+        elif event[0] in ("sync", "sync_range"):
+            yield Cut(durable, list(pending), *marks)
+            durable, pending = synced(durable, pending, event)
+        marks = marks.after(event)
+        yield Cut(durable, list(pending), *marks)
+
+
+def synced(durable: Disk, pending: list[Piece], event: Event) -> tuple[Disk, list[Piece]]:
+    """What is durable and what stays pending after ("sync",) or ("sync_range", offset, size)."""
+    if event[0] == "sync_range":
+        return _after_range(durable, pending, event[1], event[1] + event[2])
+    durable = durable.copy()
+    for piece in pending:
+        durable.apply(piece)
+    return durable, []
 
 
 def _after_range(

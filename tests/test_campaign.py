@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from campaign.history import History, boot_anew
+from campaign.history import NAME, History, boot_anew
 from campaign.states import run_seed
-from crash_device import Cut, Disk, Piece, Recorder, cuts, images
+from crash_device import Cut, Disk, Piece, cuts, images
+from crash_folder import FileTrace, Folder, FolderRecorder, moments
 
 import cowtree
 from cowtree import registry
@@ -38,8 +39,19 @@ def test_a_seed_is_the_same_again() -> None:
 
 def lose_a_sync(monkeypatch: pytest.MonkeyPatch) -> None:
     """A device that tells of syncs it does not make: what was acknowledged may be lost."""
-    monkeypatch.setattr(Recorder, "sync", lambda self: None)
-    monkeypatch.setattr(Recorder, "sync_range", lambda self, offset, size: None)
+    monkeypatch.setattr(FileTrace, "sync", lambda self: None)
+    monkeypatch.setattr(FileTrace, "sync_range", lambda self, offset, size: None)
+
+
+def lose_the_sync_of_a_new_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A compaction that gives the path to a file whose pages may not be there."""
+    sync = FileTrace.sync
+    monkeypatch.setattr(FileTrace, "sync", lambda self: None if self.number else sync(self))
+
+
+def lose_the_sync_of_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A compaction after which the path may lead to the old file again, although commits went to the new one."""
+    monkeypatch.setattr(FolderRecorder, "_sync_told", lambda self, plain: plain)
 
 
 def lose_half_a_page(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -81,7 +93,15 @@ def forget_lost_ids(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize(
     "harm",
-    [lose_a_sync, lose_half_a_page, verify_nothing, verify_the_newest_alone, forget_lost_ids],
+    [
+        lose_a_sync,
+        lose_the_sync_of_a_new_file,
+        lose_the_sync_of_names,
+        lose_half_a_page,
+        verify_nothing,
+        verify_the_newest_alone,
+        forget_lost_ids,
+    ],
 )
 def test_the_campaign_sees_harm(
     monkeypatch: pytest.MonkeyPatch, harm: Callable[[pytest.MonkeyPatch], None]
@@ -92,18 +112,19 @@ def test_the_campaign_sees_harm(
 
 def test_many_crashes_do_not_make_the_file_too_large(tmp_path: Path) -> None:
     """Each leaves a hole where unsynced commits may have been; thirty are still far below what a file may have."""
-    path = str(tmp_path / "db.cow")
-    disk = None
+    folder = None
     for turn in range(30):
         boot_anew()
-        history = History(path, disk, random.Random(turn))
+        history = History(str(tmp_path), folder, random.Random(turn))
         history.commit(False, True)
-        disk = list(cuts(history.start, history.recorder.events))[-1].durable
-        history.close()
-    assert disk is not None
+        last = list(moments(history.start, history.recorder.events))[-1]
+        history.end()
+        folder = Folder(last.names, {number: cut.durable for number, cut in last.files.items()})
+    assert folder is not None
+    (disk,) = folder.disks.values()
     assert disk.size < 30 * (300 << 20)
-    disk.put(path)
-    with cowtree.open(path) as db:
+    folder.put(str(tmp_path))
+    with cowtree.open(tmp_path / NAME) as db:
         assert db.check().ok
 
 

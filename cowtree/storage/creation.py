@@ -111,7 +111,7 @@ def remove_temporaries(path: str) -> None:
         os.path.join(glob.escape(directory), f".{glob.escape(name[:200])}.*.tmp")
     ):
         with contextlib.suppress(OSError):
-            os.unlink(debris)
+            FileSystem().unlink(debris)
 
 
 def _random64() -> int:

@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from multiprocessing import get_context
 from typing import NamedTuple
 
-from crash_device import Disk, cuts, images, in_memory
+from crash_device import in_memory
+from crash_folder import Folder, moments, outcomes
 
 from campaign.history import History
 from campaign.verify import verify
@@ -51,23 +52,28 @@ class _Seed:
         self.folder = folder
         self.histories = self.cuts = self.states = self.again = 0
 
-    def history(self, start: Disk | None, where: str, depth: int) -> None:
+    def history(self, start: Folder | None, where: str, depth: int) -> None:
         rng = random.Random(f"{self.seed} {where}")
-        history = History(os.path.join(self.folder, f"history{depth}.cow"), start, rng)
-        history.run(rng.randrange(2, 12) if depth == 0 else rng.randrange(1, 5))
+        history = History(self._subfolder(f"history{depth}"), start, rng)
+        try:
+            history.run(rng.randrange(2, 12) if depth == 0 else rng.randrange(1, 5))
+        except Exception as error:
+            raise _Failed(f"{where}/run", f"{type(error).__name__}: {error}") from error
+        finally:
+            history.end()
         self.histories += 1
         most = IMAGES_PER_CUT if depth == 0 else IMAGES_PER_CUT // 4
-        for number, cut in enumerate(cuts(history.start, history.recorder.events)):
+        for number, moment in enumerate(moments(history.start, history.recorder.events)):
             self.cuts += 1
             chooser = random.Random(f"{self.seed} {where} {number}")
-            for index, image in enumerate(images(cut, chooser, most)):
+            for index, image in enumerate(outcomes(moment, chooser, most)):
                 at = f"{where}/{number}.{index}"
                 try:
                     verify(
                         image,
-                        cut,
+                        moment,
                         history,
-                        os.path.join(self.folder, "image.cow"),
+                        self._subfolder("image"),
                         read_only=self.states % READ_ONLY_EVERY == 0,
                     )
                     self.states += 1
@@ -78,6 +84,11 @@ class _Seed:
                     raise
                 except BaseException as error:
                     raise _Failed(at, f"{type(error).__name__}: {error}") from error
+
+    def _subfolder(self, name: str) -> str:
+        path = os.path.join(self.folder, name)
+        os.makedirs(path, exist_ok=True)
+        return path
 
 
 class _Failed(Exception):
