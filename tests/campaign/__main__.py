@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from campaign import hostile, rot
-from campaign.injected import available, injections, prepare, run_injection
+from campaign.injected import LIVES, available, injections, prepare, run_injection
 from campaign.kills import kill_again_and_again
 from campaign.states import Outcome, campaign, run_seed
 
@@ -177,13 +177,13 @@ def run_injected(every: int) -> int:
     done = failed = 0
     with tempfile.TemporaryDirectory(prefix="cowtree-injected-") as folder:
         path = os.path.join(folder, "injected.cow")
-        for durable in (True, False):
+        for life in LIVES:
             for start in (
                 0,
                 4,
             ):  # a life that creates the file, and one that finds it after a crash
                 prepare(path, start)
-                plan = list(injections(path, start, 3, durable))
+                plan = list(injections(path, start, 3, life))
                 for injection in plan[::every]:
                     prepare(path, start)
                     try:
