@@ -290,11 +290,12 @@ def test_progress_is_shown_on_a_terminal_and_taken_away(
     lines = b"".join(b"%05d\tv\n" % i for i in range(5000))
     assert run("load", path, stdin=lines).err == ""
     monkeypatch.setattr("cowtree.cli.progress.is_terminal", lambda _stream: True)
+    monkeypatch.setattr("cowtree.cli.progress.rich_module", lambda _name: None)
     monkeypatch.setattr("cowtree.cli.progress._QUIET_SECONDS", 0)
     monkeypatch.setattr("cowtree.cli.progress._BETWEEN_SECONDS", 0)
     for command, says in [
-        (("load", path), "loaded: 5,000 entries"),
-        (("dump", path, os.devnull), "dumped: 1 entry, 0%"),
+        (("load", path), "loaded: 5,000 entries, "),
+        (("dump", path, os.devnull), "dumped: 1 entry, "),
         (("check", path), "checked: "),
     ]:
         shown = run(*command, stdin=lines).err

@@ -1,4 +1,4 @@
-"""A process killed at any system call of a compaction leaves one whole file; what it left beside it goes with the next."""
+"""A process killed at any system call of a compaction leaves one whole file; its debris goes with the next one."""
 
 from __future__ import annotations
 

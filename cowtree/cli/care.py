@@ -14,6 +14,7 @@ from cowtree.cli.opening import AT, PATH, open_reading, snapshot_at
 from cowtree.cli.parser import argument, command
 from cowtree.cli.progress import Progress
 from cowtree.cli.streams import print_line, write
+from cowtree.cli.tables import print_rows
 
 __all__ = ["backup", "check", "demo", "info"]
 
@@ -44,8 +45,7 @@ def info(arguments: argparse.Namespace) -> int:
     if arguments.json:
         write(line_of(members))
         return DONE
-    for title, text in _info_rows(members):
-        print_line(f"{title:<10} {text}".rstrip())
+    print_rows(["", ""], _info_rows(members), lambda row: f"{row[0]:<10} {row[1]}".rstrip())
     return DONE
 
 

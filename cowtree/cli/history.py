@@ -25,7 +25,8 @@ from cowtree.cli.opening import (
     tree_name,
 )
 from cowtree.cli.parser import argument, command, whole_number
-from cowtree.cli.streams import complain, print_line, write
+from cowtree.cli.streams import complain, write
+from cowtree.cli.tables import print_rows
 
 __all__ = ["diff", "history", "tag"]
 
@@ -52,11 +53,15 @@ def history(arguments: argparse.Namespace) -> int:
     """
     with open_reading(arguments.path) as db:
         commits = db.history(reverse=arguments.reverse)
-        for commit in itertools.islice(commits, arguments.limit):
-            if arguments.json:
+        chosen = itertools.islice(commits, arguments.limit)
+        if arguments.json:
+            for commit in chosen:
                 write(line_of(_commit_members(commit)))
-            else:
-                print_line("\t".join(_commit_fields(commit)))
+        else:
+            print_rows(
+                ["id", "time", "entries", "written", "tags", "note"],
+                ([*_commit_fields(commit)] for commit in chosen),
+            )
     return DONE
 
 
@@ -119,11 +124,12 @@ def tag(arguments: argparse.Namespace) -> int:
 
 def _list_tags(path: str, as_json: bool) -> int:
     with open_reading(path) as db:
-        for name, commit_id in sorted(db.tags().items()):
-            if as_json:
+        tags = sorted(db.tags().items())
+        if as_json:
+            for name, commit_id in tags:
                 write(line_of({"tag": name, "commit": commit_id}))
-            else:
-                print_line(f"{name}\t{commit_id}")
+        else:
+            print_rows(["tag", "commit"], ([name, str(commit_id)] for name, commit_id in tags))
     return DONE
 
 

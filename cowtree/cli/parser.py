@@ -15,7 +15,15 @@ from typing import Any, NoReturn, TypeVar
 from cowtree.cli.failures import DONE, FAILED, INTERRUPTED, PIPE_CLOSED, one_line
 from cowtree.cli.streams import complain, discard_output, flush_output
 
-__all__ = ["Argument", "argument", "command", "main", "whole_number"]
+__all__ = [
+    "Argument",
+    "CommandForm",
+    "argument",
+    "command",
+    "command_forms",
+    "main",
+    "whole_number",
+]
 
 Run = Callable[[argparse.Namespace], int]
 _R = TypeVar("_R", bound=Run)
@@ -69,6 +77,40 @@ def command(name: str, *arguments: Argument, examples: str) -> Callable[[_R], _R
     return register
 
 
+@dataclass(frozen=True, slots=True)
+class CommandForm:
+    """What a shell completes of a command."""
+
+    name: str
+    summary: str
+    options: dict[str, str]
+    """And what each is for."""
+    with_value: frozenset[str]
+    choices: dict[str, list[str]]
+    """Of the options that have some."""
+
+
+def command_forms() -> list[CommandForm]:
+    """Of all commands, in the order of the help."""
+    _load_commands()
+    return [_form(_COMMANDS[name]) for name in _names()]
+
+
+def _form(known: _Command) -> CommandForm:
+    options = [each for each in known.arguments if each.names[0].startswith("--")]
+    return CommandForm(
+        known.name,
+        known.summary,
+        {each.names[0]: each.options.get("help", "") for each in options},
+        frozenset(each.names[0] for each in options if each.takes_value),
+        {
+            each.names[0]: list(each.options["choices"])
+            for each in options
+            if "choices" in each.options
+        },
+    )
+
+
 def whole_number(least: int) -> Callable[[str], int]:
     """The `type` of an argument that is a whole number from `least` on."""
 
@@ -115,7 +157,17 @@ def _run(words: list[str]) -> int:
 
 def _load_commands() -> None:
     """Importing the modules registers their commands, in the order of the help."""
-    from cowtree.cli import care, following, history, lmdb_copies, picture, reading, transfer, writing  # noqa: F401
+    from cowtree.cli import (  # noqa: F401
+        care,
+        following,
+        history,
+        lmdb_copies,
+        picture,
+        reading,
+        transfer,
+        upkeep,
+        writing,
+    )
 
 
 class _Parser(argparse.ArgumentParser):
@@ -129,7 +181,7 @@ class _Parser(argparse.ArgumentParser):
 def _top_parser() -> argparse.ArgumentParser:
     import cowtree
 
-    names = [*_ORDER, *(name for name in _COMMANDS if name not in _ORDER)]
+    names = _names()
     width = max(map(len, names))
     listing = "\n".join(f"  {name:<{width}}  {_COMMANDS[name].summary}" for name in names)
     parser = _Parser(
@@ -145,11 +197,15 @@ def _top_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _names() -> list[str]:
+    return [*_ORDER, *(name for name in _COMMANDS if name not in _ORDER)]
+
+
 # In the help; others follow.
 _ORDER = (
     *("info", "get", "put", "del", "scan", "count", "load", "dump"),
-    *("import-lmdb", "export-lmdb", "check", "backup", "branch", "history", "tag", "diff", "watch"),
-    *("map", "demo"),
+    *("import-lmdb", "export-lmdb", "stats", "check", "compact", "backup", "branch"),
+    *("history", "tag", "diff", "watch", "map", "completion", "demo"),
 )
 
 
