@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -102,6 +103,13 @@ def test_what_is_no_environment_creates_nothing(tmp_path: Path) -> None:
         )
     assert "LMDB cannot open it" in fails("import-lmdb", tmp_path / "text", tmp_path / "x.cow")
     assert not (tmp_path / "x.cow").exists()
+
+
+def test_without_the_package_it_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "lmdb", None)
+    for command in ("import-lmdb", "export-lmdb"):
+        assert "pip install lmdb" in fails(command, tmp_path / "a", tmp_path / "b")
+    assert os.listdir(tmp_path) == []
 
 
 def test_a_name_that_no_tree_can_have_is_told(tmp_path: Path) -> None:

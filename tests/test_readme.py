@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 import subprocess
 from pathlib import Path
@@ -38,6 +39,10 @@ def test_commands_of_the_readme_run(tmp_path: Path) -> None:
     with cowtree.open("people.cow") as db:
         db[b"alan"] = b"1912"
         db.tag("before-import")
+    if importlib.util.find_spec("lmdb"):
+        importlib.import_module("lmdb").open("old.lmdb").close()
+    else:  # what it says where the package is missing has a test of its own
+        commands = [command for command in commands if "lmdb" not in command]
     for command in commands:
         done = subprocess.run(
             ["bash", "-o", "pipefail", "-c", command],

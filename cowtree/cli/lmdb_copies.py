@@ -89,27 +89,27 @@ def _reading(lmdb: Any, path: str) -> Iterator[Any]:
     """The environment, open to read, with as many named databases as it can have."""
     if not os.path.exists(os.path.join(path, "data.mdb") if os.path.isdir(path) else path):
         raise CommandError(f"{path}: there is no LMDB environment")
-    folder = os.path.isdir(path)
-    count = 0
-    for _ in range(2):  # how many there are is told by the first look
-        try:
-            environment = lmdb.open(
-                path,
-                subdir=folder,
-                readonly=True,
-                create=False,
-                lock=_may_lock(path),
-                max_dbs=count + 1,
-            )
-        except lmdb.Error as error:
-            raise CommandError(f"{path}: LMDB cannot open it: {error}") from None
-        candidates = len(_candidates(environment))
-        if candidates <= count:
-            break
+    environment = _opened(lmdb, path, 0)
+    names = len(_candidates(environment))
+    if names:  # how many there are is told by the first look
         environment.close()
-        count = candidates
+        environment = _opened(lmdb, path, names)
     with environment:
         yield environment
+
+
+def _opened(lmdb: Any, path: str, names: int) -> Any:
+    try:
+        return lmdb.open(
+            path,
+            subdir=os.path.isdir(path),
+            readonly=True,
+            create=False,
+            lock=_may_lock(path),
+            max_dbs=names,
+        )
+    except lmdb.Error as error:
+        raise CommandError(f"{path}: LMDB cannot open it: {error}") from None
 
 
 def _may_lock(path: str) -> bool:
