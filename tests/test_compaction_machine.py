@@ -1,4 +1,4 @@
-"""The past as a state machine: commits, tags, restores, differences, compaction and reopening, beside a model.
+"""The past as a state machine: commits, tags, restores, differences, compaction, other processes and kills.
 
 The model is a dict of whole states by commit id; every difference is compared with a full comparison.
 """
@@ -6,12 +6,17 @@ The model is a dict of whole states by commit id; every difference is compared w
 from __future__ import annotations
 
 import copy
+import os
 import pickle
+import signal
 import tempfile
+import traceback
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from crash_device import in_memory
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -19,7 +24,9 @@ from strategies import keys, names, values
 from test_diff import State, expected_changes, without_values
 
 import cowtree
-from cowtree import ALL, SnapshotGoneError
+from cowtree import ALL, SnapshotGoneError, registry
+from cowtree.auto_compaction import Worker
+from cowtree.storage.file_system import FileSystem
 
 TAGS = st.sampled_from(["a", "b/c", "v1.0"])
 
@@ -37,7 +44,7 @@ class History(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.folder = tempfile.TemporaryDirectory()
+        self.folder = tempfile.TemporaryDirectory(dir=in_memory())
         self.path: Any = ":memory:" if self.in_memory else Path(self.folder.name) / "h.cow"
         self.db = cowtree.open(self.path, sync=False, page_size=self.page_size)
         self.states: dict[int, State] = {0: {}}
@@ -168,19 +175,85 @@ class History(RuleBasedStateMachine):
         self.db.configure(history=history)
         self.history = history
 
-    @rule()
-    def compact(self) -> None:
-        self.db.compact()
+    def needed(self) -> set[int]:
+        """What a compaction has to keep; a forked process knows the snapshots of its parent."""
         ids = sorted(self.states)
         kept = {0, self.newest, *self.tags.values(), *ids[max(0, len(ids) - (self.history or 0)) :]}
-        kept |= {snapshot.commit_id for snapshot, _ in self.snapshots}
-        gone = [commit_id for commit_id in ids if commit_id not in kept]
-        for commit_id in gone:
+        return kept | {snapshot.commit_id for snapshot, _ in self.snapshots}
+
+    def dropped(self, kept: set[int]) -> None:
+        """Only these commits are there now."""
+        for commit_id in [commit_id for commit_id in self.states if commit_id not in kept]:
             del self.states[commit_id]
             with pytest.raises(SnapshotGoneError):
                 self.db.snapshot(commit_id)
         report = self.db.check()
         assert report.ok, report.problems
+
+    @rule()
+    def compact(self) -> None:
+        needed = self.needed()
+        self.db.compact()
+        self.dropped(needed)
+
+    @precondition(lambda self: not self.in_memory and self.newest)
+    @rule()
+    def compact_by_itself(self) -> None:
+        """As in the background; young commits are kept as well, if they cost little."""
+        needed = self.needed()
+        relocate(self.path)
+        kept = {0, *(commit.id for commit in self.db.history())}
+        assert needed & self.states.keys() <= kept <= self.states.keys()
+        self.dropped(kept)
+
+    @precondition(lambda self: not self.in_memory)
+    @rule(
+        changes=st.lists(st.tuples(names, keys, values), min_size=1, max_size=6),
+        tag=st.one_of(st.none(), TAGS),
+        killed=st.booleans(),
+    )
+    def another_process_commits(self, changes: Any, tag: str | None, killed: bool) -> None:
+        def work(db: cowtree.Database) -> int:
+            with db.transaction(note=b"other") as txn:
+                for name, key, value in changes:
+                    txn.tree(name)[key] = value
+                if tag is not None:
+                    txn.tag(tag, move=True)
+            return txn.commit_id or 0
+
+        before = self.states[self.newest]
+        state = copy.deepcopy(before)
+        for name, key, value in changes:
+            state.setdefault(name, {})[key] = value
+        made = in_another_process(self.path, work, killed=killed)
+        assert made is not None
+        self.committed(made, state, b"other")
+        if tag is not None:
+            self.tags[tag] = self.newest
+
+    @precondition(lambda self: not self.in_memory)
+    @rule(killed=st.sampled_from([None, "before", "after"]))
+    def another_process_compacts(self, killed: str | None) -> None:
+        """It is killed before or after the new file has the path, or ends by itself."""
+        needed = self.needed()
+
+        def work(db: cowtree.Database) -> int:
+            rename = FileSystem.rename
+
+            def kill(system: FileSystem, source: str, target: str) -> None:
+                if killed == "after":
+                    rename(system, source, target)
+                os.kill(os.getpid(), signal.SIGKILL)
+
+            if killed is not None:
+                FileSystem.rename = kill  # type: ignore[method-assign]
+            db.compact()
+            return db.commit_id
+
+        done = in_another_process(self.path, work, killed=False)
+        assert (done is None) == (killed is not None)
+        if killed != "before":
+            self.dropped(needed)
 
     @precondition(lambda self: not self.in_memory)
     @rule()
@@ -214,6 +287,49 @@ class History(RuleBasedStateMachine):
         assert report.ok, report.problems
         self.db.close()
         self.folder.cleanup()
+
+
+def relocate(path: Path) -> None:
+    """Compact as it is done in the background, in this thread."""
+    engine = registry.engine_for(
+        str(path), create=False, readonly=False, mode=0o666, page_size=None, mapped=True
+    )
+    try:
+        worker: Any = Worker(engine)
+        worker.worthwhile = lambda needed, pages: True
+        engine.compactor = worker
+        worker.run()
+        assert engine.compaction_problem is None, engine.compaction_problem
+    finally:
+        registry.release(engine)
+
+
+def in_another_process(
+    path: Path, work: Callable[[cowtree.Database], int], *, killed: bool
+) -> int | None:
+    """What `work` returns there; None: it was killed inside. `killed`: it is afterwards, without closing anything."""
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            os.close(reading)
+            db = cowtree.open(path, sync=False)
+            os.write(writing, b"%d" % work(db))
+            if killed:
+                os.kill(os.getpid(), signal.SIGKILL)
+            db.close()
+        except BaseException:
+            os.write(writing, traceback.format_exc().encode())
+        finally:
+            os._exit(0)
+    os.close(writing)
+    said = b""
+    while piece := os.read(reading, 1 << 16):
+        said += piece
+    os.close(reading)
+    os.waitpid(child, 0)
+    assert not said or said.isdigit(), said.decode()
+    return int(said) if said else None
 
 
 def read(snapshot: cowtree.Snapshot) -> State:

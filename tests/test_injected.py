@@ -1,4 +1,4 @@
-"""A process killed at any system call of a compaction leaves one whole file; its debris goes with the next one."""
+"""A process killed at any system call of a compaction leaves one whole file, and debris that the next one removes."""
 
 from __future__ import annotations
 
