@@ -119,8 +119,8 @@ cdef object report(Engine engine, object problem, uint64_t end):
     engine.grown_at = 2 * end
     engine.shrunk_to = 0
     if known != text:
-        import logging
-        logging.getLogger("cowtree").warning("%s: it is not compacted automatically: %s", engine.path, text)
+        engine.events.append(("warning", f"{engine.path}: it is not compacted automatically: {text}"))
+        engine.tell()
 
 
 # ---------------------------------------------------------------------------------------------------------- the worker
@@ -185,6 +185,7 @@ class Worker:
         try:
             self.compact()
             (<Engine>engine).compaction_problem = None
+            (<Engine>engine).tell()
         except (StoppedError, SupersededError, ClosedError, NotWorthwhileError):
             pass
         except BaseException as error:

@@ -269,6 +269,7 @@ def compact(Database database not None, progress):
     finally:
         engine.compactor = None
         engine.finish_write()
+    engine.tell()
     return engine
 
 

@@ -94,6 +94,7 @@ cdef class Database(Writer):
             except BaseException:
                 self.close()
                 raise
+        (<Engine>self.engine).tell()
 
     def require_settings(self, wanted):
         """What `open` was given is what the file has; ValueError. A file that was never written is given it."""

@@ -66,6 +66,7 @@ cdef class Engine:
         self.writer = threading.Lock()
         self.syncing = SharedSync()
         self.unpublished = []
+        self.events = []
         self.boot = boot
         self.tail = Tail(file, boot, not copy_on_write and not file.anonymous)
         self.fork_mark = fork_generation()
@@ -363,6 +364,7 @@ cdef class Engine:
         return 0
 
     cdef object uncertain(self, object error):
+        self.tell()
         return CommitUncertainError(
             f"{self.path}: the sync of this commit failed ({error}); it is unknown whether it is on the disk"
         )
@@ -398,6 +400,7 @@ cdef class Engine:
         when the lock is gone.
         """
         self.poison = error
+        self.events.append(("error", f"{self.path}: a sync failed ({error}): nothing is written until it is opened again"))
         try:
             # What is durable stays: an earlier sync's whose leader waits for the GIL, and what a slot may name.
             self.publish_synced(max(self.syncing.synced, self.durable_sequence))

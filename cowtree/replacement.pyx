@@ -185,6 +185,7 @@ cdef class Replacement:
             self.temporary = None
             engine.succeed(None)
             self.system.sync_directory(self.path)
+            engine.events.append(("info", f"{engine.path}: compacted, {newest.end << engine.file.shift:,} to {end << engine.file.shift:,} bytes"))
         finally:
             lock.close()
         return 0

@@ -39,7 +39,6 @@ from cowtree.tree.search cimport Path
 from cowtree.tree.view cimport DIRTY
 
 from cowtree.catalogue import TAG, TREE, Tag, pack_tag
-from cowtree.errors import CommitUncertainError
 from cowtree.options import ALL
 from cowtree.states import catalogue_records, record_giving
 from cowtree.storage.record_reader import RecordReader
@@ -78,6 +77,7 @@ cdef Session begin_session(Engine engine, object timeout, uint64_t write_memory,
         session.active = True
         session.savepoints = []
         session.own_tags = set()
+        engine.tell()
     except BaseException:
         engine.finish_write()
         raise
@@ -410,9 +410,7 @@ cdef class Session(Changes):
             if not self.synced:
                 raise
             self.engine.poison_from(error)
-            raise CommitUncertainError(
-                f"{self.engine.path}: the sync of this commit failed ({error}); it is unknown whether it is on the disk"
-            ) from error
+            raise self.engine.uncertain(error) from error
         if writer.withhold:
             self.engine.withheld_word = load64(page)
         # Nothing below may fail without the engine knowing what is in the file: the caller cuts back.

@@ -34,7 +34,9 @@ cdef class Tips:
     cdef readonly object successor         # its engine, if it has no path; else None
     cdef bint trusted_tail                 # what lies behind `appended` is known
     cdef public object recovery            # what the last recovery found, or None
+    cdef readonly list events              # to be logged where no lock is held: a handler may do anything
 
+    cdef int tell(self) except -1
     cdef CommitState state_of(self, CommitRecord record)
     cdef CommitState newest(self)
     cdef CommitState refresh(self)

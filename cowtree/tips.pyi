@@ -3,6 +3,7 @@
 from typing import Self
 
 from cowtree.commit_state import CommitState
+from cowtree.log import Event
 from cowtree.storage.page_file import PageFile
 from cowtree.storage.recovery import Recovery
 
@@ -17,6 +18,7 @@ class Tips:
     successor: Self | None
     durable_sequence: int
     recovery: Recovery | None
+    events: list[Event]
     @property
     def identity(self) -> tuple[int, int]: ...
     def replaced(self) -> bool: ...

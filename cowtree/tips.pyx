@@ -15,6 +15,7 @@ from cowtree.storage.page_file cimport Space, space_clear_verified_from
 from cowtree.storage.shared_sync cimport set_appended_sequence
 
 from cowtree.errors import ClosedError
+from cowtree.log import log_event
 from cowtree.storage import recovery as recovery_steps
 from cowtree.storage.checkpoint import read_checkpoint
 from cowtree.storage.creation import remove_temporaries
@@ -118,6 +119,12 @@ cdef class Tips:
         self.successor = successor
         self.superseded = True
 
+    cdef int tell(self) except -1:
+        """Log what has happened. Holds no lock that a handler may want."""
+        while self.events:
+            log_event(self.events.pop(0))
+        return 0
+
     def find_tip(self, start, published_end, from_medium):
         """The newest record from `start` on (FORMAT §6.2)."""
         return recovery_steps.find_tip(
@@ -153,6 +160,8 @@ cdef class Tips:
             self.lock.release_compacting()
         self.durable_sequence = tip.fields.sequence
         self.next_commit_id = recovery_steps.next_commit_id(self.file, tip)
+        if found.rolled_back or found.unfinished or found.possible_loss:
+            self.events.append(("warning" if found.possible_loss else "info", f"{self.path}: {found.told}"))
         if found.rolled_back:
             self.recovery = found
             if self.published is not None:

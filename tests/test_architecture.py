@@ -17,7 +17,7 @@ import pytest
 CHECKOUT = Path(__file__).resolve().parent.parent
 # From the bottom up; a module may import its own line's earlier names and every line above.
 LAYERS = [
-    ["errors", "options", "layout", "checksum", "buffers"],
+    ["errors", "options", "log", "layout", "checksum", "buffers"],
     ["pages", "storage"],
     ["tree"],
     ["arrow", "views", "codecs", "stats", "catalogue", "history", "feed"],

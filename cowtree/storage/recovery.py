@@ -72,6 +72,18 @@ class Recovery:
         self.problems = problems
 
     @property
+    def told(self) -> str:
+        """In a log: what an unclean end has left, and what became of it."""
+        texts = [f"opened at commit {self.tip.commit_id} after an unclean end"]
+        if self.rolled_back:
+            texts.append(f"{len(self.rolled_back)} unfinished commits dropped ({self.reasons[0]})")
+        if self.unfinished:
+            texts.append("the remains of an unfinished commit cut off")
+        if self.possible_loss:
+            texts.append("commits that were not synced may be lost")
+        return ", ".join(texts)
+
+    @property
     def clean(self) -> bool:
         """Whether nothing has to be repaired: cleanly closed, the tip as it was told, nothing but zeros behind."""
         slot = self.checkpoint

@@ -2,13 +2,36 @@
 
 from __future__ import annotations
 
+import decimal
 from collections.abc import Iterator, Mapping, MutableMapping
-from datetime import datetime
+from dataclasses import dataclass
+from datetime import date, datetime, time
 from typing import Any, assert_type
+from uuid import uuid4
 
 import cowtree
-from cowtree import Change, Commit, Database, Reader, Snapshot, Transaction, Tree
-from cowtree.codecs import Int, Json, KeyCodec, MsgPack, Text
+from cowtree import Change, Commit, Database, Reader, Snapshot, Transaction, Tree, aio, dbm
+from cowtree.codecs import (
+    Bool,
+    Date,
+    DateTime,
+    Decimal,
+    Int,
+    Json,
+    KeyCodec,
+    MsgPack,
+    Text,
+    Time,
+    Uuid,
+    Zstd,
+)
+
+
+@dataclass
+class Person:
+    """A value."""
+
+    name: str
 
 
 def bytes_in_and_out(db: Database) -> None:
@@ -81,3 +104,43 @@ def history(db: Database, txn: Transaction) -> None:
         assert_type(change.key, bytes)
     db.snapshot(1.5)  # type: ignore[arg-type]
     assert_type(cowtree.open("x"), Database)
+
+
+def more_codecs(db: Database) -> None:
+    by_day = db.tree("by day", key=Date, value=Decimal)
+    assert_type(by_day, Tree[date, decimal.Decimal])
+    assert_type(by_day.first(), tuple[date, decimal.Decimal] | None)
+    by_day[date(2026, 1, 2)] = decimal.Decimal("1.5")
+    by_day["2026-01-02"] = decimal.Decimal(1)  # type: ignore[index]
+    moments = db.tree("moments", key=DateTime, value=Zstd(Json))
+    assert_type(list(moments.keys()), list[datetime])
+    assert_type(db.tree("times", key=Time)[time(1)], bytes)
+    assert_type(db.tree("ids", key=Uuid, value=Bool)[uuid4()], bool)
+    people = db.tree("people", key=Text, value=MsgPack.of(Person))
+    assert_type(people["ada"], Person)
+    people["ada"] = Person("Ada")
+    people["ada"] = "Ada"  # type: ignore[assignment]
+    assert_type(db.tree("packed", value=Zstd(Text))[b"k"], str)
+
+
+async def awaited() -> None:
+    async with await aio.open("people.cow") as db:
+        assert_type(db, aio.Database)
+        assert_type(db[b"k"], bytes)
+        assert_type(await db.put(b"k", b"v"), bool)
+        assert_type(await db.wait(0), int | None)
+        async with db.transaction() as txn:
+            assert_type(txn, Transaction)
+        async for change in db.changes(0):
+            assert_type(change, Change[bytes, bytes])
+        counts = db.tree("counts", key=Text, value=Int)
+        assert_type(counts, aio.Tree[str, int])
+        assert_type(counts["k"], int)
+        await counts.put("k", "v")  # type: ignore[arg-type]
+        await db.put("k", b"v")  # type: ignore[arg-type]
+
+
+def like_dbm() -> None:
+    with dbm.open("people", "c") as file:
+        file["ada"] = "1815"
+        assert_type(file["ada"], bytes)
