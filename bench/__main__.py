@@ -12,6 +12,7 @@ COMMANDS = {
     "scaling": "scaling",
     "instructions": "instructions",
     "long": "long_run",
+    "compaction": "compaction",
 }
 """What follows `python -m bench`, each a module with `add_arguments` and `main`; without one, `run`."""
 

@@ -2,9 +2,9 @@
 """Compaction by itself (DESIGN D9): when it is due, the thread that does it, and how the writer is slowed meanwhile.
 
     commit ──> due? ──> Worker: mark, copy, catch up in rounds ──> hand over        the file before goes on until then
-                 └ past the hard bound the commit waits for the worker              and for ever, if it cannot be done
+                                                                                    and for ever, if it cannot be done
 
-A writer is never stopped. From the second round on, or past the hard bound, it sleeps after a commit for as long as
+A writer is never stopped. From the second round on, or close to the hard bound, it sleeps after a commit for as long as
 copying the commit's pages takes, twice: so each round is at most half of the one before.
 """
 
@@ -39,13 +39,17 @@ cdef uint64_t BOUND_RATIO = 3
 # Less than a third saved is not worth the copying.
 SAVED_RATIO = 1.5
 cdef uint64_t PACE_NS_MAX = 200000                 # a page
+# What the writer sleeps for a page at the hard bound is PACE_NS_MAX * BRAKE / 8: it writes a few megabytes a second then.
+cdef uint64_t BRAKE = 32
 cdef uint64_t SLEEP_NS_MIN = 1000000
 cdef uint64_t SLEEP_NS_MAX = 40000000
+cdef uint64_t LARGE_NS = 40000                     # and for each page of the commit
 # A last round of so many bytes is short enough to be done under the lock, and as much longer as nothing helps.
 cdef uint64_t LAST_ROUND_BYTES = 1 << 20
 cdef int ROUNDS_MAX = 24
 cdef int TRIES_MAX = 3
 LOCK_SECONDS = 0.25
+LAST_SECONDS = 1.0
 
 _workers = weakref.WeakSet()
 
@@ -63,10 +67,8 @@ def after_commit(Engine engine not None, CommitState state not None):
             worker = Worker(engine)
             engine.compactor = worker
             worker.start()
-            if end > engine.bound:
-                worker.wait()
-        elif engine.pace_ns or end > engine.bound:
-            pace(engine, state)
+        if engine.pace_ns or end > brake_at(engine):
+            pace(engine, state, worker)
     except KeyboardInterrupt:
         signal.raise_signal(signal.SIGINT)         # the commit stands: let Ctrl-C come after it
     except Exception as error:
@@ -100,15 +102,25 @@ cdef bint due(Engine engine, CommitState state) except -1:
     return True
 
 
-cdef object pace(Engine engine, CommitState state):
-    """Slow the writer in proportion to what it writes."""
-    cdef uint64_t pages = state.record.fields.page_count
-    cdef uint64_t debt
-    engine.pace_debt_ns += pages * (engine.pace_ns if engine.pace_ns else PACE_NS_MAX // 8)
+cdef uint64_t brake_at(Engine engine) noexcept:
+    """Behind this page the writer is slowed although the compaction is in its first round."""
+    return engine.bound - engine.bound // 8
+
+
+cdef object pace(Engine engine, CommitState state, worker):
+    """Slow the writer in proportion to what it writes, and close to the hard bound the more, the closer it is.
+
+    At most until the worker has ended. Small commits sleep SLEEP_NS_MAX at most, large ones in proportion too.
+    """
+    cdef uint64_t pages = state.record.fields.page_count, brake = brake_at(engine)
+    cdef uint64_t debt, pace_ns = engine.pace_ns if engine.pace_ns else PACE_NS_MAX // 8
+    if state.end > brake:
+        pace_ns += PACE_NS_MAX * BRAKE * (state.end - brake) // (engine.bound + 1)
+    engine.pace_debt_ns += pages * pace_ns
     if engine.pace_debt_ns >= SLEEP_NS_MIN:
-        debt = min(engine.pace_debt_ns, SLEEP_NS_MAX)
+        debt = min(engine.pace_debt_ns, SLEEP_NS_MAX + pages * LARGE_NS)
         engine.pace_debt_ns = 0
-        time.sleep(debt / 1e9)
+        worker.done.wait(debt / 1e9)
 
 
 cdef object report(Engine engine, object problem, uint64_t end):
@@ -141,9 +153,9 @@ class Worker:
         self.engine = engine
         self.relocation = None
         self.stopped = False
-        self.waiting = False                       # for the lock: a transaction of somebody else may be long
         self.shut_down = False
         self.handed_over = False
+        self.old_descriptor = -1                   # of the file before, once it is handed over
         self.watch = Watch()
         self.done = threading.Event()
         self.thread = threading.Thread(target=self.run, name="cowtree-compaction", daemon=True)
@@ -172,12 +184,6 @@ class Worker:
         if not self.own:
             self.done.wait(seconds)
 
-    def wait(self):
-        """Until it has ended, or waits for somebody else."""
-        while not self.done.wait(0.02):
-            if self.waiting:
-                return
-
     def run(self):
         """The thread."""
         engine = self.engine
@@ -201,6 +207,10 @@ class Worker:
             self.done.set()
             if self.shut_down:
                 engine.shutdown()
+            if self.old_descriptor >= 0:
+                mapping = weakref.ref((<Engine>engine).published.space)
+                engine = self.engine = None
+                close_last(self.old_descriptor, mapping)
 
     def compact(self):
         """Claim the file, and begin again where the past that is kept has changed."""
@@ -282,16 +292,25 @@ class Worker:
 
     def finish(self, relocation):
         """Hand over as soon as nobody writes."""
-        self.waiting = False
         while True:
             self.check()
             try:
                 (<Relocation>relocation).finish(LOCK_SECONDS, <Watch>self.watch)
                 self.handed_over = True
+                self.old_descriptor = (<Relocation>relocation).mover.give_descriptor()
                 return
             except LockTimeoutError:
-                self.waiting = True                # a long transaction: stay close behind it
-                relocation.catch_up()
+                relocation.catch_up()              # a long transaction: stay close behind it
+
+
+def close_last(descriptor, mapping):
+    """Close the file before, after those who read it just now: who has the last reference to a large file frees it, which
+    takes long. Here it takes nobody's time, as `os.close` gives up the GIL.
+    """
+    deadline = time.monotonic() + LAST_SECONDS
+    while mapping() is not None and time.monotonic() < deadline:
+        time.sleep(0.005)
+    os.close(descriptor)
 
 
 # ------------------------------------------------------------------------------------------- the ends of a process

@@ -7,6 +7,7 @@ Each kept commit becomes a record of the new file with its own id, nonce, time a
 needs and the ones before do not have. Trees are copied depth first, so that pages stand in the order of their keys.
 """
 
+import os
 import time
 
 from cpython.bytearray cimport PyByteArray_AS_STRING
@@ -249,7 +250,13 @@ class Foreground:
 
 
 def compact(Database database not None, progress):
-    """See `Database.compact`. The engine of the file that was compacted."""
+    """See `Database.compact`."""
+    # The last reference to the file before: to free a large one takes long, and is done without the GIL.
+    os.close(compact_database(database, progress))
+
+
+cdef object compact_database(Database database, object progress):
+    """A descriptor of the file that was compacted."""
     cdef Engine engine
     while True:
         engine = database.live()
@@ -265,12 +272,18 @@ def compact(Database database not None, progress):
         # To its end: what is left of it would give up the compacting byte in the middle of this.
         engine.stop_compaction(None)
         engine.compactor = Foreground()
-        compact_engine(engine, progress)
+        descriptor = os.dup(engine.file.device.fd)
+        try:
+            compact_engine(engine, progress)
+        except BaseException:
+            os.close(descriptor)
+            raise
     finally:
         engine.compactor = None
         engine.finish_write()
+    engine.pass_on()
     engine.tell()
-    return engine
+    return descriptor
 
 
 cdef int give_turn(Engine engine, Database database) except -1:

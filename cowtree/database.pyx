@@ -457,7 +457,7 @@ cdef class Database(Writer):
         what `progress` raises. O(kept pages).
         """
         from cowtree.compaction import compact
-        compact(self, progress).pass_on()
+        compact(self, progress)
 
     def backup(self, path, *, at=None, incremental=False, progress=None):
         """Write a database with everything up to the newest commit, or the one that `at` names, to a new file `path`.

@@ -33,6 +33,8 @@ cdef class PageMover(Renumbering):
 
     # The live pages of [first, end) behind what the writer has. Catalogue leaves take the GIL.
     cdef int move_range(self, uint64_t first, uint64_t end) except -1
+    # The descriptor of the old file; the caller closes it, and nothing is moved any more.
+    cdef int give_descriptor(self) noexcept
     # An old page, as it is; not verified.
     cdef int read_page(self, uint64_t number, uint8_t* into) except -1
     # Let the references of a tree page's image in private memory lead to the copies. 0 or DAMAGED.

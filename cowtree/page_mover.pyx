@@ -62,6 +62,11 @@ cdef class PageMover(Renumbering):
         free(self.table)
         free(self.large_table)
 
+    cdef int give_descriptor(self) noexcept:
+        cdef int fd = self.fd
+        self.fd = -1
+        return fd
+
     cdef int read_page(self, uint64_t number, uint8_t* into) except -1:
         with nogil:
             self.read(into, self.target.page_size, number << self.target.shift)

@@ -300,6 +300,7 @@ cdef class Snapshot(Reader):
 
     def close(self):
         """End its reads; memory from `buffer()` stays valid until its last view is gone. Idempotent."""
+        cdef Engine _engine = self.engine      # what it alone holds goes at the end
         if not self.ended:
             self.ended = True
             self.state = None

@@ -236,6 +236,19 @@ def test_long_run_ends_with_what_was_committed(
     assert slices[0]["commits"] > 0
 
 
+def test_compaction_tells_its_figures(bench: Command, tmp_path: Path) -> None:
+    pytest.importorskip("lmdb", reason="lmdb cannot be installed here")
+    path = tmp_path / "compaction.json"
+    words = ("--keys", 20_000, "--seconds", 0.1, "--commits", 400, "--repeat", 1)
+    assert bench("compaction", *words, "--dir", tmp_path, "--json", path) in (0, 1)
+    found = json.loads(path.read_text())["compaction"]
+    assert found.keys() == {"bound", "waits", "moving", "held_reader"}
+    assert found["moving"]["on request"]["file after, MB"] < found["moving"]["file before, MB"]
+    held = found["held_reader"]
+    most = "most of the disk in 400 commits, MB"
+    assert held["cowtree"][most] < held["lmdb"][most]
+
+
 def test_instructions_says_that_valgrind_is_missing(
     bench: Command, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

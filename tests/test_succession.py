@@ -80,7 +80,7 @@ def test_snapshots_of_kept_commits_move_and_the_old_file_is_given_back(
         states = [state_of(snapshot) for snapshot in snapshots]
         for _ in range(3):
             compact(db)
-            assert not held(path)
+            eventually(lambda: not held(path))
             assert db.stats().snapshots == len(snapshots)
             assert [state_of(snapshot) for snapshot in snapshots] == states
             for tree, items in trees:
@@ -123,7 +123,7 @@ def test_what_is_under_way_keeps_the_old_file_until_it_ends(path: Path, compact:
         assert held(path)  # the view
         assert bytes(snapshot.buffer(b"large")) == bytes(view) == value
         del view
-        assert not held(path)
+        eventually(lambda: not held(path))
         snapshot.close()
 
 
@@ -149,7 +149,7 @@ def test_a_snapshot_of_a_dropped_commit_keeps_the_old_file(path: Path, start_chi
         assert state_of(old) == states[0]
         del tree
         old.close()
-        assert not held(path)
+        eventually(lambda: not held(path))
         assert state_of(new) == states[1]
         new.close()
 
