@@ -17,6 +17,7 @@ PATIENCE_SECONDS = 120
 # What an example needs besides cowtree.
 NEEDS = {
     "dask_scan.py": "dask.distributed",
+    "ray_scan.py": "ray",
     "remote_backup.py": "fsspec",
     "zarr_store.py": "zarr",
 }
@@ -51,6 +52,11 @@ PRINTED = {
         "after a restart: (1, 0)",
         "kept: 3 oldest known: False",
         "after a clear: 0",
+    ],
+    "ray_scan.py": [
+        "tasks: 8",
+        "sum over the workers: 2475000",
+        "left in the newest commit: 10000",
     ],
     "remote_backup.py": [
         "orders restored: 1001",

@@ -2,8 +2,7 @@
 
 A snapshot pickles as path and commit, and `split` cuts its keys into equal parts without reading them, so a task is a
 few bytes. On several machines the file has to be where each of them sees it: a backup on each, or a read-only network
-mount opened with `mmap=False`. Ray takes the same function: `ray.remote(total)` for `delayed(total)`. Needs
-dask[distributed].
+mount opened with `mmap=False`. Needs dask[distributed].
 """
 
 from __future__ import annotations
