@@ -264,9 +264,12 @@ def _prepare(engine: Engine, folder: str, data: Data) -> None:
 
 
 def _by_itself(engine: Cowtree) -> None:
+    generations = Generations(engine.db.path)
     engine.db.configure(auto_compact=1.5)
-    while engine.db.stats().compacting:
+    patience = time.monotonic() + 60
+    while not generations.count and time.monotonic() < patience:
         time.sleep(0.001)
+        generations.look()
 
 
 def _on_request(engine: Cowtree) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -117,15 +118,20 @@ def test_every_example_is_known() -> None:
 
 @needs_checkout
 @pytest.mark.parametrize("name", PRINTED)
-def test_example_runs(name: str, tmp_path: Path) -> None:
+def test_example_runs(name: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     if name in NEEDS:
         pytest.importorskip(NEEDS[name])
+    environment = {"TMPDIR": str(tmp_path)}
+    if name == "ray_scan.py":  # its sockets want a short path, and it tells of its tokens
+        short = tempfile.TemporaryDirectory(dir="/tmp")
+        request.addfinalizer(short.cleanup)
+        environment = {"TMPDIR": short.name, "RAY_AUTH_MODE": "disabled"}
     where = str(Path(cowtree.__file__).resolve().parents[1])
     path = os.pathsep.join([where, *filter(None, [os.environ.get("PYTHONPATH")])])
     result = subprocess.run(
         [sys.executable, "-W", "error", str(EXAMPLES / name)],
         cwd=tmp_path,
-        env=os.environ | {"PYTHONPATH": path, "TMPDIR": str(tmp_path)},
+        env=os.environ | {"PYTHONPATH": path} | environment,
         capture_output=True,
         text=True,
         timeout=PATIENCE_SECONDS,
