@@ -38,7 +38,7 @@ LAYERS = [
         "page_map",
     ],
     ["__init__"],
-    ["dbm", "aio"],
+    ["dbm", "aio", "rescue"],
     ["demo"],
     ["cli"],
     ["__main__"],
@@ -97,7 +97,7 @@ def upward_imports(root: Path) -> list[str]:
         for other in imported(path, root) - {own}:
             if (own, other) in STRANGERS:
                 problems.append(f"{path.name}: {own} and {other} do not know each other")
-            elif other == "__init__" and own in ("dbm", "aio", "demo", "cli", "__main__"):
+            elif other == "__init__" and own in ("dbm", "aio", "rescue", "demo", "cli", "__main__"):
                 continue
             elif RANK[other] > RANK[own]:
                 problems.append(f"{path.name}: {own} imports {other}, which lies above it")

@@ -9,14 +9,14 @@ from typing import Any
 import cowtree
 from cowtree.cli.display import entries_text, escaped, human_size
 from cowtree.cli.failures import DONE, NOT_HELD, CommandError
-from cowtree.cli.json_lines import Members, line_of
+from cowtree.cli.json_lines import Members, add_bytes, line_of
 from cowtree.cli.opening import AT, PATH, open_reading, snapshot_at
 from cowtree.cli.parser import argument, command
 from cowtree.cli.progress import Progress
 from cowtree.cli.streams import print_line, write
 from cowtree.cli.tables import print_rows
 
-__all__ = ["backup", "check", "demo", "info"]
+__all__ = ["backup", "check", "demo", "info", "salvage"]
 
 _AS_ONE_OBJECT = argument("--json", action="store_true", help="as one JSON object, sizes in bytes")
 
@@ -161,6 +161,78 @@ def backup(arguments: argparse.Namespace) -> int:
         except (ValueError, cowtree.SnapshotGoneError) as error:
             raise CommandError(str(error)) from None
     return DONE
+
+
+@command(
+    "salvage",
+    PATH,
+    argument("target", metavar="TARGET", help="the file to write; it must not exist"),
+    argument("--json", action="store_true", help="what was lost, as one JSON object"),
+    examples="""
+    cowtree salvage damaged.cow rescued.cow
+    """,
+)
+def salvage(arguments: argparse.Namespace) -> int:
+    """Take what still verifies out of a damaged file, into a new one. The damaged file is only read.
+
+    The newest commit that can be read is written, tree by tree. Where pages of it are damaged, the keys that were there
+    come from older commits, if those have them: each such range is listed, since what it holds may be out of date.
+    Entries of pages that nothing leads to any more go to a tree of their own, "lost+found". Status 1 unless the newest
+    commit is there as a whole. History, tags and settings are not taken.
+    """
+    from cowtree.rescue import salvage as take_out
+
+    try:
+        with Progress("read") as progress:
+            report = take_out(arguments.path, arguments.target, progress=progress)
+    except FileExistsError:
+        raise CommandError(
+            f"{arguments.target}: exists already: remove it first, or choose another name"
+        ) from None
+    losses = [_loss_members(loss) for loss in report.losses]
+    if arguments.json:
+        members = {**dataclasses.asdict(report), "losses": losses}
+        write(line_of(members))
+    else:
+        for loss in losses:
+            print_line(_loss_text(loss))
+        if report.newer_lost:
+            print_line("a newer commit, finished or not, has lost its own page")
+        if report.lost_and_found:
+            print_line(
+                f"{entries_text(report.lost_and_found)} in pages that nothing leads to: lost+found"
+            )
+        newest = "no commit" if report.commit_id is None else f"commit {report.commit_id}"
+        print_line(f"{newest}: {entries_text(report.entries)} written")
+    return DONE if report.whole else NOT_HELD
+
+
+def _loss_members(loss: Any) -> Members:
+    members: Members = {"tree": loss.tree}
+    for name, key in (("start", loss.start), ("stop", loss.stop)):
+        if key is not None:
+            add_bytes(members, name, key)
+    return members | {
+        "page": loss.page,
+        "entries": loss.entries,
+        "found": loss.found,
+        "commit": loss.commit_id,
+    }
+
+
+def _loss_text(loss: Members) -> str:
+    tree = "the default tree" if loss["tree"] is None else f"tree {_printable(loss['tree'])}"
+    ends = [
+        _printable(loss[name]) if name in loss else loss.get(f"{name}_base64", "")
+        for name in ("start", "stop")
+    ]
+    older = "none found"
+    if loss["found"]:
+        older = f"{loss['found']:,} found in older commits, up to commit {loss['commit']}"
+    return (
+        f"page {loss['page']}: {entries_text(loss['entries'])} of {tree} "
+        f"from '{ends[0]}' to '{ends[1]}' lost, {older}"
+    )
 
 
 @command(

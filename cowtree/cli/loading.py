@@ -12,7 +12,7 @@ from cowtree.cli.failures import CommandError
 from cowtree.cli.json_lines import Declaration, Entry
 from cowtree.cli.opening import Source
 from cowtree.cli.progress import Progress
-from cowtree.views import prefix_end
+from cowtree.codecs.recorded import RecordedCodec
 from cowtree.writer import Writer
 
 __all__ = ["Loader", "Step", "steps_of"]
@@ -99,7 +99,7 @@ class Loader:
         if declared is None:
             return txn.tree(name)
         key, value = (
-            _RecordedCodec(codec) if codec else None
+            RecordedCodec(codec) if codec else None
             for codec in (declared.key_codec, declared.value_codec)
         )
         return cast("_ByteTree", cast("Any", txn).tree(name, key=key, value=value))
@@ -109,22 +109,3 @@ class Loader:
             self._entries += 1
             self._progress.entries(self._entries, self._total)
             yield entry.key, entry.value
-
-
-class _RecordedCodec:
-    """Has the name of a codec and takes its bytes: a tree written through it records that name."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-    def encode(self, obj: bytes, /) -> bytes:
-        """The bytes themselves."""
-        return obj
-
-    def decode(self, data: bytes, /) -> bytes:
-        """The bytes themselves."""
-        return data
-
-    def prefix(self, obj: bytes, /) -> tuple[bytes, bytes | None]:
-        """As of bytes."""
-        return obj, prefix_end(obj)

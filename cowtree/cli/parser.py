@@ -204,7 +204,7 @@ def _names() -> list[str]:
 # In the help; others follow.
 _ORDER = (
     *("info", "get", "put", "del", "scan", "count", "load", "dump"),
-    *("import-lmdb", "export-lmdb", "stats", "check", "compact", "backup", "branch"),
+    *("import-lmdb", "export-lmdb", "stats", "check", "salvage", "compact", "backup", "branch"),
     *("history", "tag", "diff", "watch", "map", "completion", "demo"),
 )
 
