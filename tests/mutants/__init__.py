@@ -1,0 +1,1 @@
+"""Mutations of the product that the tests must catch: `make mutants`."""
