@@ -17,11 +17,6 @@ pytestmark = pytest.mark.skipif(
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
 def test_a_mutation_finds_its_text_once(mutant: Mutant) -> None:
     assert (ROOT / mutant.file).read_text().count(mutant.old) == 1
-    assert (
-        mutant.new not in (ROOT / mutant.file).read_text()
-        or mutant.new in mutant.old
-        or not mutant.new.strip()
-    )
     for name in mutant.tests.split():
         assert name == "states" or (ROOT / name).exists()
 
