@@ -6,7 +6,7 @@ export PYTHONSAFEPATH = 1
 BIN = $(abspath $(VENV))/bin
 SOURCES = pyproject.toml setup.py MANIFEST.in $(shell find cowtree -name '*.py' -o -name '*.pyx' -o -name '*.pxd' -o -name '*.pyi' -o -name '*.h' -o -name 'sigbus_guard.c' -o -name 'fork_guard.c' -o -name 'lock_keeper.c')
 
-.PHONY: demo test test-quick campaign mutants lint types docs bench bench-quick sanitize sanitize-thread fuzz dev clean
+.PHONY: demo test test-quick campaign soak mutants lint types docs bench bench-quick sanitize sanitize-thread fuzz dev clean
 
 $(VENV)/created:
 	$(PYTHON) -m venv $(VENV)
@@ -47,6 +47,12 @@ test-quick: $(VENV)/test-tools
 CAMPAIGN = states
 campaign: $(VENV)/test-tools
 	PYTHONPATH=tests $(BIN)/python -m campaign $(CAMPAIGN) $(CAMPAIGN_ARGUMENTS)
+
+# All campaigns in turn, for MINUTES; a failure is printed with the command that repeats it.
+MINUTES = 60
+SEED = $(shell date +%s)
+soak: $(VENV)/test-tools
+	PYTHONPATH=tests $(BIN)/python -m campaign soak --minutes $(MINUTES) --seed $(SEED)
 
 # Takes things out of a copy of the product, one at a time: the tests have to notice each. Half an hour; NAMES=... for some.
 mutants: $(VENV)/dev-tools

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from campaign import isolation
 from campaign.history import NAME, History, boot_anew
 from campaign.states import run_seed
 from crash_device import Cut, Disk, Piece, cuts, images
@@ -173,3 +174,23 @@ def test_what_a_range_sync_leaves_pending() -> None:
     assert last.pending == [Piece(0, b"b" * 100)]
     assert last.durable.size == 12288
     assert (last.lowest, last.highest, last.seen) == (1, 1, 1)
+
+
+def test_readers_beside_writers_that_are_killed(tmp_path: Path) -> None:
+    found = isolation.run(str(tmp_path), 1, 4.0)
+    assert found.failure is None
+    assert found.commits > 0 and found.kills > 0 and found.snapshots > 0
+
+
+def test_a_snapshot_that_mixes_versions_is_told(tmp_path: Path) -> None:
+    path = str(tmp_path / "mixed.cow")
+    isolation.prepare(path)
+    with cowtree.open(path) as db:
+        assert isolation.look(db.snapshot())[0] == 0
+        db.tree("other")[b"stamp"] = b"1" * 50
+        with pytest.raises(AssertionError, match="stamps of"):
+            isolation.look(db.snapshot())
+        db.tree("other")[b"stamp"] = b"0" * 50
+        db[isolation.account(1)] = b"0"
+        with pytest.raises(AssertionError, match="in all accounts"):
+            isolation.look(db.snapshot())

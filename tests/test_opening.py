@@ -492,3 +492,18 @@ kept.iterator = iter(kept.db.items())
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     with cowtree.open(path) as db:
         assert db[b"k"] == b"v"
+
+
+@pytest.mark.parametrize("kind", ["nfs", "cifs", "9p", "fuse"])
+def test_file_systems_without_dependable_locks_are_for_readers_unless_told_otherwise(
+    path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    with cowtree.open(path) as db:
+        db[b"a"] = b"1"
+    monkeypatch.setattr("cowtree.registry.file_system_kind", lambda _fd: kind)
+    with pytest.raises(OSError, match=f"{kind}.*any_file_system"):
+        cowtree.open(path)
+    with cowtree.open(path, readonly=True, mmap=False) as db:
+        assert db[b"a"] == b"1"
+    with cowtree.open(path, any_file_system=True) as db:
+        db[b"a"] = b"2"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import mmap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -488,5 +489,27 @@ def test_large_trees_beside_the_default_tree_can_be_dropped_and_refilled(path: P
                 assert txn.drop("big")
             assert dict(db) == {b"k": b"v"}
             assert db.trees() == []
+            report = db.check()
+            assert report.ok, report.problems
+
+
+@pytest.mark.slow
+def test_values_beyond_two_gibibytes_and_files_beyond_four(path: Path) -> None:
+    size = (1 << 31) + 12_345
+    with mmap.mmap(-1, size) as value:  # zeros that take no memory until they are written
+        value[:9] = value[-9:] = b"begin-end"
+        with cowtree.open(path, sync=False, auto_compact=None) as db:
+            for key in (b"first", b"second"):
+                db[key] = value
+            db[b"small"] = b"1"
+        assert path.stat().st_size > 1 << 32
+        with cowtree.open(path, readonly=True) as db:
+            for key in (b"first", b"second"):
+                view = db.buffer(key)
+                assert len(view) == size
+                assert view[:9] == view[-9:] == b"begin-end"
+                assert view[9:5000] == bytes(4991)
+                view.release()
+            assert db[b"small"] == b"1"
             report = db.check()
             assert report.ok, report.problems

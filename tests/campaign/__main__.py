@@ -1,5 +1,5 @@
 """python -m campaign states [--states N] [--seed S] [--jobs J] · replay SEED · kills [--kills N] · injected [--every N]
-hostile [--files N] · judge FILE · rot [--flips N]
+hostile [--files N] · judge FILE · rot [--flips N] · isolation [--seconds N] · soak --minutes N
 
 Run with `tests` on the path, as `make campaign` does. Ends with status 1 if anything did not hold; `replay` runs the
 same histories and images again in this process, so that a debugger can look.
@@ -15,9 +15,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-from campaign import hostile, rot
+from campaign import hostile, isolation, rot
 from campaign.injected import LIVES, available, injections, prepare, run_injection
 from campaign.kills import kill_again_and_again
+from campaign.soak import soak
 from campaign.states import Outcome, campaign, run_seed
 
 
@@ -42,7 +43,19 @@ def main() -> int:
     )
     injected.add_argument("--every", type=int, default=1, help="only every n-th of them")
     add_hostile(commands)
+    watched = commands.add_parser("isolation", help="readers beside writers that are killed")
+    watched.add_argument("--seconds", type=float, default=60)
+    watched.add_argument("--seed", type=int, default=None)
+    mixed = commands.add_parser("soak", help="all campaigns in turn")
+    mixed.add_argument("--minutes", type=float, required=True)
+    mixed.add_argument("--seed", type=int, default=None)
     arguments = parser.parse_args()
+    if arguments.command == "isolation":
+        return run_isolation(arguments)
+    if arguments.command == "soak":
+        return soak(
+            arguments.minutes, int(time.time()) if arguments.seed is None else arguments.seed
+        )
     if arguments.command == "hostile":
         return run_hostile(arguments)
     if arguments.command == "judge":
@@ -154,6 +167,18 @@ def run_states(seed: int, states: int, jobs: int) -> int:
         f"second; {failed} failed"
     )
     return 1 if failed else 0
+
+
+def run_isolation(arguments: argparse.Namespace) -> int:
+    seed = int(time.time()) if arguments.seed is None else arguments.seed
+    print(f"isolation: seed {seed}, {arguments.seconds:.0f} s", flush=True)
+    with tempfile.TemporaryDirectory(prefix="cowtree-isolation-") as folder:
+        found = isolation.run(folder, seed, arguments.seconds)
+    print(
+        f"{found.commits:,} commits, {found.kills} kills, {found.generations} compactions seen, "
+        f"{found.snapshots:,} snapshots compared; {'FAILED: ' + found.failure if found.failure else '0 failed'}"
+    )
+    return 1 if found.failure else 0
 
 
 def run_kills(seed: int, kills: int) -> int:
