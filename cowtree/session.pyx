@@ -286,12 +286,15 @@ cdef class Session(Changes):
             self.write_default_codecs()
         if self.restored:
             self.named_pages = self.pages_of_trees()
-        flush_tree(editor, &self.catalogue.tree, self.work.writer)
         if self.default_tree.tree.offset and own_root(editor, &self.default_tree.tree) == NULL:
             # An embedded root moves along with each commit page.
             raise_status(self.engine.path, editor.failed_page, editor.status)
         if self.default_tree.tree.root & DIRTY:
             flush_children(editor, &self.default_tree.tree, self.work.writer)
+        # A leaf of the catalogue is above the roots that it names (I4): it is written over nothing.
+        if retire_spares(editor) < 0:
+            raise MemoryError
+        flush_tree(editor, &self.catalogue.tree, self.work.writer)
         return 0
 
     cdef int write_default_codecs(self) except -1:
@@ -338,8 +341,6 @@ cdef class Session(Changes):
         skip_count = next_skip_pointers(base, self.commit_id, skip)
 
         memset(page, 0, self.engine.file.page_size)
-        if retire_spares(editor) < 0:
-            raise MemoryError
         listed = merge_retired(editor)
         encoder.begin(self.commit_id)
         for i in range(editor.retired_count):

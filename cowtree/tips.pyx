@@ -161,7 +161,7 @@ cdef class Tips:
         self.durable_sequence = tip.fields.sequence
         self.next_commit_id = recovery_steps.next_commit_id(self.file, tip)
         if found.rolled_back or found.unfinished or found.possible_loss:
-            self.events.append(("warning" if found.possible_loss else "info", f"{self.path}: {found.told}"))
+            self.events.append(("info", f"{self.path}: {found.told}"))
         if found.rolled_back:
             self.recovery = found
             if self.published is not None:
