@@ -152,6 +152,8 @@ def test_leaves_of_the_catalogue_stay_above_the_roots_that_they_name(path: Path)
             for turn in range(4):
                 for key in keys:
                     txn[key] = txn.tree("named")[key] = b"%d" % turn * 150
+            for tree in (txn, txn.tree("named")):  # pages that were written early are left over
+                tree.delete_range(keys[300])
         engine = registry.engine_for(
             str(path), create=False, readonly=False, mode=0o666, page_size=None, mapped=True
         )
@@ -164,4 +166,5 @@ def test_leaves_of_the_catalogue_stay_above_the_roots_that_they_name(path: Path)
             assert engine.superseded
         finally:
             registry.release(engine)
-        assert dict(db.items()) == dict(db.tree("named")) == dict.fromkeys(keys, b"3" * 150)
+        left = dict.fromkeys(keys[:300], b"3" * 150)
+        assert dict(db.items()) == dict(db.tree("named")) == left
