@@ -202,9 +202,10 @@ class Worker:
             (<Engine>engine).pace_ns = 0
             (<Engine>engine).compactor = None
             self.relocation = None
+            self.done.set()
+            # Who waits for the end may keep others from the lock of the registry, which this takes.
             if self.handed_over and not self.stopped:
                 engine.pass_on()
-            self.done.set()
             if self.shut_down:
                 engine.shutdown()
             if self.old_descriptor >= 0:

@@ -321,6 +321,11 @@ cdef class Engine:
         if worker is not None:
             worker.stop(seconds)
 
+    def count_handles(self, int more):
+        """So many handles more; how many there are. One step, with the GIL held throughout."""
+        self.handles += more
+        return self.handles
+
     def pass_on(self):
         """The file was compacted: let the handles of this process turn to the new one now, and snapshots with them.
 

@@ -77,7 +77,7 @@ def engine_for(
                 engine = _open(path, readonly, mapped, any_file_system, trace)
                 if engine is not None:
                     _engines[(*engine.identity, readonly)] = engine
-        engine.handles += 1  # at once: a collection may release the other handles
+        engine.count_handles(1)  # at once: a collection may release the other handles
         if page_size is not None and page_size != engine.file.page_size:
             release(engine)
             raise ValueError(
@@ -162,16 +162,17 @@ def memory_engine(page_size: int) -> Engine:
 
 
 def hold(engine: Engine) -> None:
-    """One handle more."""
-    with engines_lock:
-        engine.handles += 1
+    """One handle more.
+
+    Takes no lock: who begins a transaction has the writer's, for which the release of the last handle waits.
+    """
+    engine.count_handles(1)
 
 
 def release(engine: Engine) -> None:
     """One handle less; with the last one the engine shuts down."""
     with engines_lock:
-        engine.handles -= 1
-        if engine.handles > 0:
+        if engine.count_handles(-1) > 0:
             return
         _forget(engine)
 

@@ -221,3 +221,20 @@ def test_an_idle_process_gives_back_what_it_compacted(
     assert len(kept) == 0
     idle.close()
     db.close()
+
+
+def test_the_end_of_a_compaction_waits_for_no_thread_that_has_the_registry(path: Path) -> None:
+    """One that closes the last handle there waits for `compact()`, and that for the end of what runs already."""
+    with cowtree.open(path, sync=False, auto_compact=None) as db:
+        grow(db, 10)
+        engine = registry.engine_for(
+            db.path, create=False, readonly=False, mode=0o666, page_size=None, mapped=True
+        )
+        worker: Any = Worker(engine)
+        worker.worthwhile = lambda needed, pages: True
+        engine.compactor = worker
+        with registry.engines_lock:
+            worker.start()
+            assert worker.done.wait(PATIENCE_SECONDS)
+        registry.release(engine)
+        assert db.check().ok

@@ -14,8 +14,10 @@ import pytest
 from model import ModelTree, check_equal, pattern
 
 import cowtree
+from cowtree import registry
 
 RunThreads = Callable[..., list[object]]
+PATIENCE_SECONDS = 60.0
 STAMPS = [b"", b"%06d-stamp" % 3000, b"%06d-stamp" % 9999, b"\xff"]
 COMMITS = 300
 
@@ -350,3 +352,21 @@ def test_a_refused_put_rests_on_a_commit_that_every_reader_sees(db: cowtree.Data
         thread.join()
     assert not problems, problems[:3]
     assert len(db) == 150
+
+
+def test_a_transaction_begins_while_another_thread_has_the_registry(path: Path) -> None:
+    """Releasing the last handle waits there for the writer that is about to begin."""
+    with cowtree.open(path, sync=False) as db:
+        begun = threading.Event()
+
+        def write() -> None:
+            with db.transaction() as txn:
+                begun.set()
+                txn[b"k"] = b"v"
+
+        thread = threading.Thread(target=write)
+        with registry.engines_lock:
+            thread.start()
+            assert begun.wait(PATIENCE_SECONDS)
+        thread.join()
+        assert db[b"k"] == b"v"
