@@ -11,6 +11,7 @@ cdef class Database(Writer):
     cdef Engine engine
     cdef object handle_path
     cdef object options                    # what `open` was given, to open again in a forked child
+    cdef bint released                     # its share of the engine
     cdef readonly bint readonly
     cdef bint durable
     cdef object timeout

@@ -4,7 +4,6 @@
 import errno
 import operator
 import os
-import weakref
 
 from cowtree.differences cimport state_changes
 from cowtree.commit_state cimport CommitState
@@ -15,7 +14,7 @@ from cowtree.session_trees cimport WriteTree
 from cowtree.snapshot cimport move_snapshots, state_at, take_snapshot
 from cowtree.states cimport fill_named, named_record, tags_of, tree_count, tree_names
 from cowtree.storage.file_lock cimport fork_generation
-from cowtree.transaction cimport Transaction, make_transaction
+from cowtree.transaction cimport Transaction, check_note, make_transaction, still_alive
 from cowtree.tree.view cimport TreeView
 from cowtree.tree_codecs cimport codec_names, make_codecs
 from cowtree.writer cimport Writer
@@ -26,7 +25,7 @@ from cowtree.errors import ClosedError, ReadOnlyError
 from cowtree.catalogue import (
     check_tag_name, pack_setting, setting_key, tag_key, wanted_settings,
 )
-from cowtree.options import ALL, DEFAULT, NOTE_SIZE_MAX, VALUE_SIZE_MAX, check_page_size, check_timeout
+from cowtree.options import ALL, DEFAULT, VALUE_SIZE_MAX, check_page_size, check_timeout
 from cowtree.snapshot import check_name
 from cowtree.states import settings_of
 from cowtree.storage.record_reader import RecordReader
@@ -49,7 +48,7 @@ cdef class Database(Writer):
     """
 
     def __cinit__(self, *args, **kwargs):
-        self.ended = True                      # until it is open
+        self.ended = self.released = True      # until it is open
 
     def __init__(
         self, path, *, create=True, readonly=False, mode=0o666, page_size=DEFAULT, sync=True, timeout=None, mmap=True,
@@ -75,7 +74,7 @@ cdef class Database(Writer):
                 raise ValueError("a database in memory is new: it cannot be read-only")
             self.engine = registry.memory_engine(chosen or 4096)
             self.handle_path = name
-            self.ended = False
+            self.ended = self.released = False
             self.engine.pins.add_handle(self)
             self.configure(**wanted)
             return
@@ -86,7 +85,7 @@ cdef class Database(Writer):
             "readonly": self.readonly, "mode": mode, "mapped": bool(mmap), "any_file_system": bool(any_file_system),
         }
         self.engine = registry.engine_for(self.handle_path, create=bool(create), page_size=chosen, **self.options)
-        self.ended = False
+        self.ended = self.released = False
         self.engine.pins.add_handle(self)
         if wanted:
             try:
@@ -99,19 +98,17 @@ cdef class Database(Writer):
     def require_settings(self, wanted):
         """What `open` was given is what the file has; ValueError. A file that was never written is given it."""
         present = self.settings
-        differing = [name for name, value in wanted.items() if getattr(present, name) != value]
-        if not differing:
+        name = next((each for each in wanted if getattr(present, each) != wanted[each]), None)
+        if name is None:
             return
         if not self.readonly and self.engine.newest().record.sequence == 1:
-            self.configure(**wanted)
-            return
-        name = differing[0]
+            return self.configure(**wanted)
         raise ValueError(
             f"{self.handle_path}: its {name} is {getattr(present, name)!r}, not {wanted[name]!r}; configure() changes it"
         )
 
     def __dealloc__(self):
-        if self.engine is not None and not self.ended and fork_generation() == self.engine.fork_mark:
+        if self.engine is not None and not self.released and fork_generation() == self.engine.fork_mark:
             try:
                 registry.release(self.engine)
             except Exception:
@@ -134,7 +131,8 @@ cdef class Database(Writer):
     def follow(self):
         """Turn to the file, or the engine, that has taken the present one's place, and let snapshots come along."""
         cdef Engine old, new
-        with registry.engines_lock:
+        registry.engines_lock.acquire()        # not `with`: see boot_id
+        try:
             old = self.engine
             if self.ended or not old.superseded or fork_generation() != old.fork_mark:
                 return
@@ -145,6 +143,8 @@ cdef class Database(Writer):
             new.pins.add_handle(self)
             move_snapshots(old, new)
             registry.release(old)
+        finally:
+            registry.engines_lock.release()
 
     cdef CommitState current(self):
         """The newest commit of the file that is at the path."""
@@ -203,19 +203,12 @@ cdef class Database(Writer):
         `note`: up to 1024 bytes kept with the commit. Raises LockTimeoutError, TransactionError (this thread has one
         open), ReadOnlyError, ClosedError, CommitUncertainError.
         """
-        cdef Transaction transaction
         self.check_open()
-        if not isinstance(note, (bytes, bytearray, memoryview)):
-            raise TypeError(f"a note is bytes, not {type(note).__name__}")
-        if len(note) > NOTE_SIZE_MAX:
-            raise ValueError(f"a note has at most {NOTE_SIZE_MAX} bytes, not {len(note)}")
+        note = check_note(note)
         wait = self.timeout if timeout is DEFAULT else check_timeout(timeout)
-        transaction = make_transaction(
-            self.begin(wait), self.durable if sync is DEFAULT else bool(sync), bytes(note)
-        )
-        self.transactions = [known for known in self.transactions if known() is not None]
-        self.transactions.append(weakref.ref(transaction))
-        return transaction
+        durable = self.durable if sync is DEFAULT else bool(sync)
+        self.transactions = still_alive(self.transactions)
+        return make_transaction(self.begin(wait), durable, note, self.transactions)
 
     def snapshot(self, at=None):
         """A snapshot of the newest commit, or of the one that `at` names. O(1), with `at` O(log commits).
@@ -497,17 +490,26 @@ cdef class Database(Writer):
         Snapshots and their iterators stay valid. Raises OSError or CommitUncertainError if what was committed with
         `sync=False` cannot be made durable.
         """
-        if self.ended:
+        if self.ended and self.released:
             return
         self.ended = True
-        if fork_generation() != self.engine.fork_mark:
+        if self.engine is None or fork_generation() != self.engine.fork_mark:
+            self.released = True
             return
         for reference in self.transactions:
             transaction = reference()
             if transaction is not None:
                 (<Transaction>transaction).end_with_handle()
-        with registry.engines_lock:            # another thread may have it follow just now
-            registry.release(self.engine)
+        registry.engines_lock.acquire()        # another thread may have it follow, or closes it, just now
+        try:
+            if not self.released:
+                self.released = True
+                registry.release(self.engine)
+        except BaseException:
+            self.released = self.engine.closed  # if not, memory was too short: close it again
+            raise
+        finally:
+            registry.engines_lock.release()
 
     @property
     def commit_id(self):

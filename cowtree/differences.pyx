@@ -22,10 +22,11 @@ cdef object state_changes(
 
     The default tree comes first, then the named ones in byte order. Ends with `owner`.
     """
+    cdef list pairs = []
     names = [None, *changed_names(old, new, owner)] if tree is ALL else [tree]
-    return source_changes(
-        [(name, tree_source(old, name, owner), tree_source(new, name, owner)) for name in names], low, high, values
-    )
+    for name in names:                             # no comprehension: see `Reader.raw_keys`
+        pairs.append((name, tree_source(old, name, owner), tree_source(new, name, owner)))
+    return source_changes(pairs, low, high, values)
 
 
 cdef TreeSource tree_source(CommitState state, str name, TreeSource owner):
@@ -40,12 +41,13 @@ cdef TreeSource tree_source(CommitState state, str name, TreeSource owner):
 
 cdef list changed_names(CommitState old, CommitState new, TreeSource owner):
     """Names of the trees whose records differ, in byte order."""
+    cdef list names = []
     path = owner.source_path()
-    return [
-        text_of(key[1:]) for key, _, _, _ in diff_iterator(
-            catalogue_of(old, path), catalogue_of(new, path), TREE + b"\0", TAG, False, True
-        )
-    ]
+    for key, _, _, _ in diff_iterator(
+        catalogue_of(old, path), catalogue_of(new, path), TREE + b"\0", TAG, False, True
+    ):
+        names.append(text_of(key[1:]))
+    return names
 
 
 cdef object source_changes(list pairs, bytes low, bytes high, bint values):

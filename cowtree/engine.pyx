@@ -271,8 +271,8 @@ cdef class Engine:
             self.wrote = True
             if state.end > self.tail.zero_upto:
                 self.tail.zero_upto = 0
-            self.unpublished.append(state)
             try:
+                self.unpublished.append(state)
                 if synced:
                     self.publish_synced(sequence)
                 elif self.anonymous or self.withholding or (alone and not durable):
@@ -405,7 +405,12 @@ cdef class Engine:
         when the lock is gone.
         """
         self.poison = error
-        self.events.append(("error", f"{self.path}: a sync failed ({error}): nothing is written until it is opened again"))
+        try:
+            self.events.append(
+                ("error", f"{self.path}: a sync failed ({error}): nothing is written until it is opened again")
+            )
+        except MemoryError:
+            pass
         try:
             # What is durable stays: an earlier sync's whose leader waits for the GIL, and what a slot may name.
             self.publish_synced(max(self.syncing.synced, self.durable_sequence))
@@ -535,21 +540,25 @@ cdef class Engine:
         # A commit of another thread ends first; who waits behind it finds the engine closed.
         self.writer.acquire()
         try:
-            self.make_durable(self.appended_sequence if self.unpublished else 0)
-        except CommitUncertainError:
-            pass                                   # its own thread says so
-        with nogil:
-            self.syncing.lead()
-        try:
-            if self.wrote and not self.anonymous and not self.doomed() and not self.find_successor():
-                if self.close_cleanly():
-                    self.syncing.tell(self.appended_sequence)    # who still waits for a sync needs none
+            try:
+                self.make_durable(self.appended_sequence if self.unpublished else 0)
+            except CommitUncertainError:
+                pass                               # its own thread says so
+            with nogil:
+                self.syncing.lead()
+            try:
+                if self.wrote and not self.anonymous and not self.doomed() and not self.find_successor():
+                    if self.close_cleanly():
+                        self.syncing.tell(self.appended_sequence)    # who still waits for a sync needs none
+            finally:
+                self.closed = True
+                try:
+                    if self.lock is not None:
+                        self.lock.close()
+                finally:
+                    self.file.close()
+                    self.syncing.end()
         finally:
-            self.closed = True
-            if self.lock is not None:
-                self.lock.close()
-            self.file.close()
-            self.syncing.end()
             self.writer.release()
 
     def close_cleanly(self):

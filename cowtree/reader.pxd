@@ -35,6 +35,7 @@ cdef class Reader(TreeSource):
     cdef TreeCodecs codecs                 # None: keys and values are bytes as they are
 
     cdef object lookup(self, object key, object default, bint required)
+    cdef list raw_keys(self, object keys)
     cdef bytes lookup_bytes(self, bytes key)
     cdef object typed_lookup(self, object key, object default, bint required)
     cdef bytes key_bytes(self, object key)

@@ -145,8 +145,11 @@ cdef class Reader(TreeSource):
         cdef list raw, values
         cdef Py_ssize_t i
         if self.changing:
-            return [self.get(key, default) for key in keys]
-        raw = [self.key_bytes(key) for key in keys]
+            values = []
+            for key in keys:
+                values.append(self.get(key, default))
+            return values
+        raw = self.raw_keys(keys)
         _pinned = self.pin(&view)
         if self.codecs is None:
             return find_values(self, &view, raw, default)
@@ -165,7 +168,7 @@ cdef class Reader(TreeSource):
         cdef Column column
         cdef list raw
         from cowtree.arrow import array_of
-        raw = [self.key_bytes(key) for key in keys]
+        raw = self.raw_keys(keys)
         if self.changing:
             column = Column()
             for key in raw:
@@ -173,6 +176,13 @@ cdef class Reader(TreeSource):
             return array_of(column)
         _pinned = self.pin(&view)
         return array_of(find_column(self, &view, raw))
+
+    cdef list raw_keys(self, object keys):
+        """The bytes of many keys. Not a comprehension: Cython releases an item twice where the list cannot grow."""
+        cdef list raw = []
+        for key in keys:
+            raw.append(self.key_bytes(key))
+        return raw
 
     cdef bytes lookup_bytes(self, bytes key):
         """The stored bytes of a key, or None."""
@@ -370,8 +380,11 @@ cdef class Reader(TreeSource):
 
     def nth_many(self, indices):
         """`nth` of many positions, all from one commit."""
+        cdef list found = []
         fixed = self._pin()
-        return [fixed.nth(index) for index in indices]
+        for index in indices:
+            found.append(fixed.nth(index))
+        return found
 
     def first(self, start=None, stop=None, *, prefix=None):
         """The first (key, value) of a range, or None."""

@@ -170,11 +170,19 @@ def hold(engine: Engine) -> None:
 
 
 def release(engine: Engine) -> None:
-    """One handle less; with the last one the engine shuts down."""
+    """One handle less; with the last one the engine shuts down.
+
+    If memory was too short for that, the handle still counts: release it again.
+    """
     with engines_lock:
         if engine.count_handles(-1) > 0:
             return
-        _forget(engine)
+        try:
+            _forget(engine)
+        except BaseException:
+            if not engine.closed:
+                engine.count_handles(1)
+            raise
 
 
 def _forget(engine: Engine) -> None:

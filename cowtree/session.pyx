@@ -433,12 +433,14 @@ cdef class Session(Changes):
         if self.busy:
             return self.check_usable()
         self.active = False                        # at once: to cut the file back lets other threads run
-        if self.writing:
-            self.work.writer.abort()
-            if not engine.doomed():
-                engine.cut_back(self.completing)
-        self.end()
-        engine.finish_write()
+        try:
+            if self.writing:
+                self.work.writer.abort()
+                if not engine.doomed():
+                    engine.cut_back(self.completing)
+        finally:
+            self.end()
+            engine.finish_write()
         return 0
 
     cdef int end(self) except -1:
@@ -451,12 +453,15 @@ cdef class Session(Changes):
         self.engine.spare = self.work
         self.default_tree.ended = True
         self.catalogue.ended = True
-        for tree in self.trees.values():
-            (<WriteTree>tree).ended = True
+        try:
+            for tree in self.trees.values():
+                (<WriteTree>tree).ended = True
+        except MemoryError:                        # the lock is given up all the same; they ask the session as well
+            pass
         # Each of them refers to the session: left alone, the cycle keeps the file mapped until it is collected.
         self.default_tree = None
         self.catalogue = None
-        self.trees = {}
+        self.trees.clear()
         return 0
 
 

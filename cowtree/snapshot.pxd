@@ -21,6 +21,7 @@ cdef class Snapshot(Reader):
     cdef object __weakref__
 
     cdef int let_go(self) except -1
+    cdef int release_engine(self) except -1
     cdef int move(self, Engine engine, CommitState state) except -1
 
 

@@ -180,9 +180,12 @@ cdef class Snapshot(Reader):
         raise TypeError("snapshots are made by Database.snapshot()")
 
     def __dealloc__(self):
-        if self.engine is not None and not self.ended:
+        if self.engine is not None:
             try:
-                self.let_go()
+                if self.ended:
+                    self.release_engine()          # what `close` had not the memory for
+                else:
+                    self.let_go()
             except Exception:
                 pass
 
@@ -195,9 +198,17 @@ cdef class Snapshot(Reader):
             self.pins.first = self.next
         if self.next != NULL:
             (<Snapshot>self.next).previous = self.previous
+        return self.release_engine()
+
+    cdef int release_engine(self) except -1:
+        """Once; again if memory was too short for it."""
         if self.holds_engine and fork_generation() == self.engine.fork_mark:
             self.holds_engine = False
-            registry.release(self.engine)
+            try:
+                registry.release(self.engine)
+            except MemoryError:
+                self.holds_engine = not self.engine.closed
+                raise
         return 0
 
     cdef int move(self, Engine engine, CommitState state) except -1:

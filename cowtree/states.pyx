@@ -88,7 +88,10 @@ cdef bytes named_record(CommitState state, str name, object path):
 
 cdef list tree_names(CommitState state, object path):
     """Names of all trees of a commit, in byte order."""
-    return [text_of(key[1:]) for key in catalogue_of(state, path).keys(TREE, TAG, inclusive=(False, False))]
+    cdef list names = []
+    for key in catalogue_of(state, path).keys(TREE, TAG, inclusive=(False, False)):
+        names.append(text_of(key[1:]))
+    return names
 
 
 cdef uint64_t tree_count(CommitState state, object path) except? 0:

@@ -18,6 +18,7 @@ cdef class Transaction(Writer):
     cdef int undo(self) except -1
     cdef int end_with_handle(self) except -1
     cdef int let_go(self) except -1
+    cdef int release_engine(self) except -1
 
 
 cdef class TransactionTree(Writer):
@@ -33,4 +34,6 @@ cdef class Savepoint:
     cdef bint open
 
 
-cdef Transaction make_transaction(Session session, bint durable, bytes note)
+cdef list still_alive(list known)
+cdef bytes check_note(object note)
+cdef Transaction make_transaction(Session session, bint durable, bytes note, list known)

@@ -5,6 +5,7 @@
 """
 
 import warnings
+import weakref
 from collections.abc import MutableMapping
 
 from libc.stdint cimport uint64_t
@@ -24,21 +25,46 @@ from cowtree.writer cimport Writer
 from cowtree import registry
 from cowtree.catalogue import check_tag_name, tag_key
 from cowtree.errors import TransactionError
-from cowtree.options import ALL
+from cowtree.options import ALL, NOTE_SIZE_MAX
 from cowtree.snapshot import check_name
 
 MutableMapping.register(Writer)
 
 
-cdef Transaction make_transaction(Session session, bint durable, bytes note):
-    cdef Transaction transaction = Transaction.__new__(Transaction)
-    transaction.session = session
-    transaction.durable = durable
-    transaction.note = note
-    transaction.changing = True
-    # It keeps the file open, whatever becomes of the handle that it was begun with.
-    registry.hold(session.engine)
-    transaction.holds_engine = True
+cdef list still_alive(list known):
+    """Those of the weak references that are not dead, in a new list: who goes through the old one misses none."""
+    cdef list alive = []
+    for reference in known:
+        if reference() is not None:
+            alive.append(reference)
+    return alive
+
+
+cdef bytes check_note(object note):
+    """The bytes that are kept with a commit."""
+    if not isinstance(note, (bytes, bytearray, memoryview)):
+        raise TypeError(f"a note is bytes, not {type(note).__name__}")
+    if len(note) > NOTE_SIZE_MAX:
+        raise ValueError(f"a note has at most {NOTE_SIZE_MAX} bytes, not {len(note)}")
+    return bytes(note)
+
+
+cdef Transaction make_transaction(Session session, bint durable, bytes note, list known):
+    """A transaction over the session, which is rolled back if there is no memory for one; `known`: those of its handle."""
+    cdef Transaction transaction
+    try:
+        transaction = Transaction.__new__(Transaction)
+        transaction.session = session
+        transaction.durable = durable
+        transaction.note = note
+        transaction.changing = True
+        known.append(weakref.ref(transaction))
+        # It keeps the file open, whatever becomes of the handle that it was begun with.
+        registry.hold(session.engine)
+        transaction.holds_engine = True
+    except BaseException:
+        session.rollback()
+        raise
     return transaction
 
 
@@ -90,8 +116,17 @@ cdef class Transaction(Writer):
     cdef int let_go(self) except -1:
         """It has ended: one handle of the engine less."""
         if self.holds_engine and not self.session.active:
-            self.holds_engine = False
+            self.release_engine()
+        return 0
+
+    cdef int release_engine(self) except -1:
+        """Once; again if memory was too short for it."""
+        self.holds_engine = False
+        try:
             registry.release(self.session.engine)
+        except MemoryError:
+            self.holds_engine = not self.session.engine.closed
+            raise
         return 0
 
     cdef int end_with_handle(self) except -1:
@@ -99,8 +134,7 @@ cdef class Transaction(Writer):
         if self.session.active and not self.session.busy:
             self.session.rollback()
         if self.holds_engine:
-            self.holds_engine = False
-            registry.release(self.session.engine)
+            self.release_engine()
         return 0
 
     cdef int undo(self) except -1:

@@ -230,13 +230,18 @@ cdef class Writer(Reader):
             raise
         try:
             count = self.store_pairs(session, pairs, serial)
+            session.close_savepoint(serial, True)
         except BaseException:
             session.unsettled = None
-            if session.active and session.has_savepoint(serial):
-                session.close_savepoint(serial, False)
-            self.leave(session, False)
+            try:
+                if session.active and session.has_savepoint(serial):
+                    session.close_savepoint(serial, False)
+            except BaseException:                  # no memory to undo it by itself: all of it goes
+                session.failed = True
+                raise
+            finally:
+                self.leave(session, False)
             raise
-        session.close_savepoint(serial, True)
         self.leave(session, True)
         return count
 

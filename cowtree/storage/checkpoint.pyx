@@ -4,6 +4,7 @@
 A slot says which record is known durable (I7) and, if volatile, up to where unsynced records may be published (I8).
 """
 
+import os
 import struct
 import sys
 import time
@@ -117,8 +118,13 @@ def write_checkpoint(Device device not None, uint32_t page_size, uint64_t genera
 def boot_id():
     """16 bytes that name this start of the system; zero where there is no such name."""
     try:
-        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
-            return bytes.fromhex(file.read().strip().replace("-", ""))[:16].ljust(16, b"\0")
+        # Not `with`: where memory is short, what Cython makes of that crashes.
+        fd = os.open("/proc/sys/kernel/random/boot_id", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            text = os.read(fd, 64).decode("ascii")
+        finally:
+            os.close(fd)
+        return bytes.fromhex(text.strip().replace("-", ""))[:16].ljust(16, b"\0")
     except (OSError, ValueError):
         pass
     if sys.platform == "darwin":

@@ -550,9 +550,13 @@ def open_device(path, *, bint readonly=False, trace=None):
         fd = path
     else:
         fd = os.open(path, (os.O_RDONLY if readonly else os.O_RDWR) | os.O_CLOEXEC)
-    if trace is not None:
-        return TracingDevice(fd, readonly, trace)
-    return FileDevice(fd, readonly)
+    try:
+        if trace is not None:
+            return TracingDevice(fd, readonly, trace)
+        return FileDevice(fd, readonly)
+    except BaseException:                          # no memory: nobody has it
+        os.close(fd)
+        raise
 
 
 cdef extern from "<unistd.h>":
