@@ -43,7 +43,7 @@ test: $(VENV)/test-tools
 test-quick: $(VENV)/test-tools
 	$(BIN)/python -m pytest -m "not slow" -x $(TESTS)
 
-# 200,000 simulated power cuts, or CAMPAIGN=kills, injected, hostile, rot; options in CAMPAIGN_ARGUMENTS (tests/campaign/__main__.py).
+# 200,000 simulated power cuts, or CAMPAIGN=kills, injected, cuts, calls, allocations, hostile, rot; options in CAMPAIGN_ARGUMENTS (tests/campaign/__main__.py).
 CAMPAIGN = states
 campaign: $(VENV)/test-tools
 	PYTHONPATH=tests $(BIN)/python -m campaign $(CAMPAIGN) $(CAMPAIGN_ARGUMENTS)

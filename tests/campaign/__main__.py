@@ -1,5 +1,6 @@
 """python -m campaign states [--states N] [--seed S] [--jobs J] · replay SEED · kills [--kills N] · injected [--every N]
 hostile [--files N] · judge FILE · rot [--flips N] · isolation [--seconds N] · soak --minutes N
+allocations [--every N] · calls [--every N] · cuts [--cuts N]
 
 Run with `tests` on the path, as `make campaign` does. Ends with status 1 if anything did not hold; `replay` runs the
 same histories and images again in this process, so that a debugger can look.
@@ -8,6 +9,7 @@ same histories and images again in this process, so that a debugger can look.
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import sys
 import tempfile
@@ -15,7 +17,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from campaign import hostile, isolation, rot
+from campaign import cuts, fault_library, faults, hostile, isolation, rot
 from campaign.injected import LIVES, available, injections, prepare, run_injection
 from campaign.kills import kill_again_and_again
 from campaign.soak import soak
@@ -49,6 +51,7 @@ def main() -> int:
     mixed = commands.add_parser("soak", help="all campaigns in turn")
     mixed.add_argument("--minutes", type=float, required=True)
     mixed.add_argument("--seed", type=int, default=None)
+    add_faults(commands)
     arguments = parser.parse_args()
     if arguments.command == "isolation":
         return run_isolation(arguments)
@@ -62,6 +65,10 @@ def main() -> int:
         return run_judge(arguments.file, arguments.slack)
     if arguments.command == "rot":
         return run_rot(arguments)
+    if arguments.command in ("allocations", "calls"):
+        return run_faults(arguments)
+    if arguments.command == "cuts":
+        return run_cuts(arguments)
     if arguments.command == "kills":
         return run_kills(
             int(time.time()) if arguments.seed is None else arguments.seed, arguments.kills
@@ -99,6 +106,56 @@ def add_hostile(commands: Any) -> None:
     judge.add_argument("file", type=Path)
     flips = commands.add_parser("rot", parents=[several], help="any byte is another one")
     flips.add_argument("--flips", type=int, default=None, help="default: one of every byte")
+
+
+def add_faults(commands: Any) -> None:
+    """The commands that make something fail under the engine, or the file system end."""
+    for name, what in (("allocations", "allocation"), ("calls", "system call")):
+        each = commands.add_parser(name, help=f"the n-th {what} of an operation fails")
+        each.add_argument("--every", type=int, default=1, help="only every n-th of them")
+        each.add_argument("--only", default="", help="only faults whose name has this in it")
+        each.add_argument("--seed", type=int, default=None)
+        each.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
+    real = commands.add_parser("cuts", help="power cuts of ext4 and XFS on a loop device")
+    real.add_argument("--cuts", type=int, default=1500, help="in all (default: 1,500)")
+    real.add_argument("--seed", type=int, default=None)
+
+
+def run_faults(arguments: argparse.Namespace) -> int:
+    reason = fault_library.unavailable()
+    if reason:
+        print(f"skipped: {reason}")
+        return 0
+    seed = int(time.time()) if arguments.seed is None else arguments.seed
+    began = time.monotonic()
+    plan = faults.allocations() if arguments.command == "allocations" else faults.calls()
+    plan = [fault for fault in plan if arguments.only in str(fault)]
+    found = []
+    for each in faults.sampled(plan, seed, arguments.every, arguments.jobs):
+        found.append(each)
+        for failure in each.failures:
+            print(f"FAILED: {failure}", flush=True)
+    print(faults.summary(found, seed, began))
+    return 1 if any(each.failures for each in found) else 0
+
+
+def run_cuts(arguments: argparse.Namespace) -> int:
+    seed = int(time.time()) if arguments.seed is None else arguments.seed
+    failed = 0
+    logging.getLogger("cowtree").setLevel(logging.CRITICAL)  # each cut is told of
+    for found in cuts.campaign(seed, arguments.cuts):
+        if isinstance(found, str):
+            print(found, flush=True)
+            continue
+        print(
+            f"{found.kind}: {found.cuts:,} power cuts from seed {seed}, {found.commits:,} commits, "
+            f"{found.lost:,} unsynced ones lost, {60 * found.cuts / found.seconds:,.0f} cuts a minute",
+            flush=True,
+        )
+        if found.failure:
+            failed += 1
+            print(f"FAILED: {found.failure}", flush=True)
+    return 1 if failed else 0
 
 
 def run_hostile(arguments: argparse.Namespace) -> int:
