@@ -195,7 +195,9 @@ def one_cut(disk: Disk, state: State, rng: random.Random) -> None:
             said += os.read(reading, 1 << 16)
         os.set_blocking(reading, True)
         # A sync that runs while the file system is shut down may be told that it succeeded: the power of a machine
-        # does not fail like that. So only what was said before is sure to be there.
+        # does not fail like that. So only what was said before is sure to be there. (A program that does nothing but
+        # append and call fdatasync lost what it was told in that moment in 26 of 150 cuts of ext4 and 8 of XFS, and
+        # never what it was told before; Linux 6.18.)
         sure = len(said)
         disk.shut_down(rng.choice((FLUSH, LOG_FLUSH, LOG_FLUSH) + 3 * (NO_LOG_FLUSH,)))
     finally:
