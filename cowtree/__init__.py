@@ -2,7 +2,7 @@
 
 Layers, each importing only those above it in this list:
 
-    errors, options, layout, checksum, buffers   what everything stands on
+    errors, options, log, layout, checksum, buffers   what everything stands on
     pages/                                 what a tree page's bytes mean
     storage/                               where pages live: file, mapping, append, sync, lock, recovery
     tree/                                  how pages form a B-tree: search, edit, cursor
@@ -16,10 +16,11 @@ Layers, each importing only those above it in this list:
     session_trees, changes, session        what a transaction sees and edits, until it is a commit
     sorted_load, writer                    runs of pairs; the write methods
     snapshot, transaction, database        the handles
-    check, backup, increment, demo, cli
+    check, backup, increment               the file as a whole
     replacement, renumbering, page_mover, relocation    a new file in the place of the old one; made beside the writer,
     compaction, auto_compaction            or in key order; when, and how the writer is slowed
-    dbm, aio                               the interfaces of dbm and of asyncio, over all of it
+    dbm, aio/, rescue/                     the interfaces of dbm and of asyncio; what a damaged file still gives
+    demo/, cli/                            what `python -m cowtree` does
 """
 
 from __future__ import annotations
