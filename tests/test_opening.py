@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 import cowtree
+from cowtree.storage import recovery
 
 GENERATION = slice(72, 80)  # FORMAT §2.1
 
@@ -507,3 +508,26 @@ def test_file_systems_without_dependable_locks_are_for_readers_unless_told_other
         assert db[b"a"] == b"1"
     with cowtree.open(path, any_file_system=True) as db:
         db[b"a"] = b"2"
+
+
+def test_a_writer_verifies_past_the_page_cache_and_a_reader_in_it(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a failed sync the cache may hold what the device does not."""
+    with cowtree.open(path) as db:
+        db[b"a"] = b"1"
+    asked: list[bool] = []
+    real = recovery.find_tip
+
+    def find_tip(*arguments: Any, from_medium: bool = False, **options: Any) -> Any:
+        asked.append(from_medium)
+        return real(*arguments, from_medium=from_medium, **options)
+
+    monkeypatch.setattr(recovery, "find_tip", find_tip)
+    with cowtree.open(path, readonly=True) as db:
+        assert db[b"a"] == b"1"
+    assert asked == [False]
+    asked.clear()
+    with cowtree.open(path) as db:
+        db[b"a"] = b"2"
+    assert asked == [True]
