@@ -65,6 +65,7 @@ cdef class Checker:
     cdef object progress
     cdef list problems
     cdef set reported                      # pages that `problems` name
+    cdef str place                         # what is being verified: a tree or a commit
     cdef uint64_t pages                    # verified, runs included
     cdef uint64_t total
     cdef uint64_t pages_max                # a sound tree has each page once: how far `pages` may come in this one
@@ -74,13 +75,13 @@ cdef class Checker:
 
     cdef int report(self, uint64_t page, str text) except -1:
         self.reported.add(page)
-        return self.add(f"page {page}: {text}")
+        return self.add(f"page {page}: {text}, in {self.place}")
 
     def report_once(self, error):
         """A CorruptionError as a problem, unless its page was reported before."""
         if error.page not in self.reported:
             self.reported.add(error.page)
-            self.add(str(error))
+            self.add(f"{error}, in {self.place}")
 
     cdef int refuse(self, uint64_t page, int status) except -1:
         """A page that does not verify, or (OSError: the file was cut, its device fails) cannot be read."""
@@ -240,6 +241,7 @@ cdef class Checker:
                 self.problems.append(f"{name}: an empty tree with {view.entries} entries in {pages} pages")
             return 0, 0
         self.pages_max = self.pages + view.limit
+        self.place = name
         found = self.walk(view.root, view.level, view.offset, view.limit, birth, None, None)
         if not self.problems and found != (view.entries, pages):
             self.problems.append(f"{name}: {found} entries and pages, ({view.entries}, {pages}) recorded")
@@ -281,6 +283,7 @@ cdef int check_records(Checker checker, CommitState state, PageFile file) except
     from cowtree.storage.recovery_scan import RangeReader
     reader = RangeReader(file)
     while page < state.end:
+        checker.place = "the first record" if previous is None else f"the record after commit {previous.fields.commit_id}"
         try:
             record = reader.read_commit(page, 16)
         except CorruptionError as error:
@@ -291,6 +294,7 @@ cdef int check_records(Checker checker, CommitState state, PageFile file) except
         if reason is not None:
             checker.report(page, f"the record does not follow the one before: {reason}")
             return 0
+        checker.place = f"commit {record.fields.commit_id}"
         problem = reader.range_problem(record, presynced=True)
         if problem is not None:
             checker.report_once(problem)
@@ -314,6 +318,7 @@ cdef object checker_walk(Checker checker, CommitState state, PageFile file, obje
     checker.pages_max = ~<uint64_t>0
     checker.total = live + more_pages
     checker.reported = set()
+    checker.place = f"commit {commit_id}"
     checker.advance(3)                     # pages 0, 1 and the commit page
     try:
         RangeReader(file).read_commit(state.record.fields.page)

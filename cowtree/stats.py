@@ -67,7 +67,7 @@ class Report:
 
     ok: bool
     problems: tuple[str, ...]
-    """One line each, with the page; at most 100."""
+    """One line each, with the page and the tree or commit that it is of; at most 100."""
     commit_id: int
     pages: int
     """Pages verified: the newest commit's, and those of every record."""

@@ -337,3 +337,29 @@ def test_check_names_damage_in_the_past(path: Path) -> None:
             assert not report.ok and f"page {page}" in report.problems[0], (page, report.problems)
             assert len(report.problems) == 1 or kind == KIND_COMMIT
     assert all(kinds.values()), kinds
+
+
+def test_check_says_which_tree_or_commit_a_damaged_page_is_of(path: Path) -> None:
+    with cowtree.open(path) as db:
+        db.tree("old").update({b"%03d" % i: pattern(i, 300) for i in range(100)})
+        with db.transaction() as txn:
+            txn.drop("old")
+            txn.tree("new").update({b"%03d" % i: pattern(i, 300) for i in range(100)})
+    intact = path.read_bytes()
+    places = set()
+    for page in range(2, len(intact) // PAGE_SIZE - 1):
+        if intact[page * PAGE_SIZE + 24] != KIND_LEAF:
+            continue
+        damaged = bytearray(intact)
+        damaged[page * PAGE_SIZE + 1000] ^= 1
+        path.write_bytes(damaged)
+        with cowtree.open(path) as db:
+            (problem,) = db.check().problems
+        assert f"page {page}: " in problem
+        place = problem.rpartition(", in ")[2]
+        places.add(place)
+        if place != "the catalogue":
+            assert place == (
+                "commit 1" if number(intact, page * PAGE_SIZE + 16) == 1 else "tree 'new'"
+            )
+    assert {"commit 1", "tree 'new'"} <= places
