@@ -10,6 +10,7 @@ import pytest
 from cli_helpers import fails, no, ok
 
 import cowtree
+from cowtree.checksum import checksum
 from cowtree.codecs import Int, Json, Text
 from cowtree.rescue import Loss, SalvageReport, salvage
 from cowtree.rescue.salvage import LOST_AND_FOUND
@@ -200,3 +201,25 @@ def test_the_command(path: Path, tmp_path: Path) -> None:
     members = no("salvage", path, tmp_path / "out3", "--json").objects[0]
     assert len(members["losses"]) == sum(line.startswith("page ") for line in told)
     assert members["entries"] <= sum(map(len, model.values()))
+
+
+@pytest.mark.parametrize("offset", [136, 224, 256])
+def test_a_commit_page_that_leads_beyond_any_file_is_survived(tmp_path: Path, offset: int) -> None:
+    """Its checksum is right; its range, default tree or catalogue is at a page that no file has."""
+    path, target = tmp_path / "damaged.cow", tmp_path / "rescued.cow"
+    with cowtree.open(path) as db:
+        db.update({b"%04d" % i: bytes(100) for i in range(500)})
+        db.tree("n")[b"k"] = b"v"
+        page = db.stats().page_size
+    data = bytearray(path.read_bytes())
+    commits = [
+        at for at in range(2 * page, len(data), page) if data[at + 32 : at + 40] == b"cow-cmt1"
+    ]
+    at = commits[-1]
+    data[at + offset : at + offset + 8] = b"\xff" * 8
+    generation = int.from_bytes(data[72:80], "little")
+    data[at : at + 8] = checksum(bytes(data[at + 8 : at + page]), generation).to_bytes(8, "little")
+    path.write_bytes(data)
+    assert not salvage(path, target).whole or offset == 136
+    with cowtree.open(target, readonly=True) as db:
+        assert db.check().ok

@@ -112,7 +112,10 @@ class DamagedFile:
     def _read(self, offset: int, size: int) -> bytes:
         try:
             return os.pread(self._file.fileno(), size, offset)
-        except OSError:  # the device: as good as damaged
+        except (
+            OSError,
+            OverflowError,
+        ):  # the device, or an offset that none has: as good as damaged
             return b""
 
     def image(self, number: int) -> bytes | None:
