@@ -208,7 +208,7 @@ def salvage(arguments: argparse.Namespace) -> int:
 
 
 def _loss_members(loss: Any) -> Members:
-    members: Members = {"tree": loss.tree}
+    members: Members = {"tree": loss.tree, "catalogue": loss.catalogue}
     for name, key in (("start", loss.start), ("stop", loss.stop)):
         if key is not None:
             add_bytes(members, name, key)
@@ -222,6 +222,8 @@ def _loss_members(loss: Any) -> Members:
 
 def _loss_text(loss: Members) -> str:
     tree = "the default tree" if loss["tree"] is None else f"tree {_printable(loss['tree'])}"
+    if loss["catalogue"]:
+        tree = "the list of trees"
     ends = [
         _printable(loss[name]) if name in loss else loss.get(f"{name}_base64", "")
         for name in ("start", "stop")

@@ -34,6 +34,7 @@ class Loss:
     """Keys of the newest commit that could not be read: start <= key < stop (None: no bound)."""
 
     tree: str | None
+    """Its name; None: the default tree, or with `catalogue` the tree that holds the names and roots of the others."""
     start: bytes | None
     stop: bytes | None
     page: int
@@ -44,6 +45,8 @@ class Loss:
     """Entries in that range that older commits gave. They may be out of date, or deleted since."""
     commit_id: int | None
     """The newest commit that gave some."""
+    catalogue: bool = False
+    """Are the keys those of the catalogue (FORMAT §3.3)?"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,6 +259,7 @@ class _Salvage:
                         item.entries,
                         filled.entries,
                         filled.commit_id,
+                        reference == self._catalogue,
                     )
                 )
 
