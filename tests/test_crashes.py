@@ -219,6 +219,19 @@ def test_a_transaction_that_writes_over_what_it_spilled(
     assert verify_all(scratch, history, per_cut=25) > 50
 
 
+def test_a_large_commit_is_synced_before_its_commit_page_is_written(scratch: Scratch) -> None:
+    """That page says so, and then recovery looks at nothing else of it."""
+    recorder = Recorder()
+    traced = TracedDatabase(scratch.path, recorder, sync=False)
+    traced.db[b"large"] = bytes(17 << 20)
+    events = [event for event in recorder.events if event[0] in ("write", "sync")]
+    last = max(i for i, event in enumerate(events) if event[0] == "write")
+    assert events[last][2][24] == 2, "the commit page is written last"  # FORMAT §2.0
+    assert events[last - 1] == ("sync",)
+    assert sum(len(event[2]) for event in events[: last - 1] if event[0] == "write") > 17 << 20
+    traced.close()
+
+
 def content_of_path(scratch: Scratch) -> dict[bytes, bytes]:
     with cowtree.open(scratch.path) as db:
         return content_of(db)
