@@ -16,7 +16,7 @@ import pytest
 
 import cowtree
 from cowtree import SnapshotGoneError, registry
-from cowtree.storage.file_lock import FileLock
+from cowtree.storage.file_lock import FileLock, published_pages_of
 from cowtree.storage.file_system import FileSystem
 
 pytestmark = pytest.mark.usefixtures("left_large")
@@ -438,6 +438,27 @@ def test_names_modes_and_debris(path: Path) -> None:
     db.close()
     with pytest.raises(cowtree.ClosedError):
         db.compact()
+
+
+def test_nobody_can_write_to_the_new_file_before_it_has_taken_the_place(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who finds it at the path finds its lock held, and its commits vouched for, until all is done."""
+    renamed: list[tuple[bool, bool]] = []
+    real = FileSystem.sync_directory
+
+    def sync_directory(self: FileSystem, name: str) -> None:
+        lock = FileLock(name)
+        with open(name, "rb") as file:
+            renamed.append((lock.try_acquire(), published_pages_of(file.fileno()) > 0))
+        lock.close()
+        real(self, name)
+
+    with cowtree.open(path) as db:
+        grow(db, 5)
+        monkeypatch.setattr(FileSystem, "sync_directory", sync_directory)
+        db.compact()
+    assert renamed == [(False, True)]
 
 
 def test_a_damaged_page_is_not_copied(path: Path) -> None:

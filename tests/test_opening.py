@@ -15,6 +15,7 @@ import pytest
 
 import cowtree
 from cowtree.storage import recovery
+from cowtree.storage.file_system import FileSystem
 
 GENERATION = slice(72, 80)  # FORMAT §2.1
 
@@ -531,3 +532,23 @@ def test_a_writer_verifies_past_the_page_cache_and_a_reader_in_it(
     with cowtree.open(path) as db:
         db[b"a"] = b"2"
     assert asked == [True]
+
+
+def test_whoever_writes_first_makes_the_name_of_the_file_durable(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its creator may have been killed before it had done so."""
+    cowtree.open(path).close()
+    synced: list[str] = []
+    real = FileSystem.sync_directory
+
+    def sync_directory(self: FileSystem, name: str) -> None:
+        synced.append(name)
+        real(self, name)
+
+    monkeypatch.setattr(FileSystem, "sync_directory", sync_directory)
+    with cowtree.open(path) as db:
+        assert synced == []
+        for number in range(3):
+            db[b"a"] = b"%d" % number
+            assert synced == [str(path)]

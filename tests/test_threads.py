@@ -5,6 +5,8 @@ from __future__ import annotations
 import itertools
 import random
 import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -370,3 +372,28 @@ def test_a_transaction_begins_while_another_thread_has_the_registry(path: Path) 
             assert begun.wait(PATIENCE_SECONDS)
         thread.join()
         assert db[b"k"] == b"v"
+
+
+def test_threads_that_write_without_a_pause_let_other_processes_in(path: Path) -> None:
+    """The lock is handed from thread to thread, but not past a process that waits for it."""
+    ended = threading.Event()
+    code = "import sys, cowtree; cowtree.open(sys.argv[1], timeout=20)[b'other'] = b'1'"
+    with cowtree.open(path, sync=False) as db:
+
+        def write(number: int) -> None:
+            while not ended.is_set():
+                db[b"%d" % number] = b"x"
+
+        threads = [threading.Thread(target=write, args=(number,)) for number in range(3)]
+        for thread in threads:
+            thread.start()
+        try:
+            done = subprocess.run(
+                [sys.executable, "-W", "error", "-c", code, str(path)], check=False
+            )
+        finally:
+            ended.set()
+            for thread in threads:
+                thread.join()
+        assert done.returncode == 0
+        assert db[b"other"] == b"1"

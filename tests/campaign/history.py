@@ -136,6 +136,13 @@ class History:
                 self.commit(self.rng.random() < 0.5, self.rng.random() < 0.5, failing=0.0)
             catch_up(relocation)
 
+        def after_a_commit(relocation: Any) -> None:
+            if self.rng.random() < 0.5:  # what is copied under the lock
+                self.commit(self.rng.random() < 0.5, self.rng.random() < 0.5, failing=0.0)
+            finish(relocation)
+
+        finish = worker.finish
+        worker.finish = after_a_commit
         worker.catch_up = with_a_commit
         engine.compactor = worker
         try:

@@ -95,8 +95,8 @@ MUTANTS = [
     Mutant(
         "a failed sync is forgotten",
         ENGINE,
-        "        self.poison = error\n",
-        "        pass\n",
+        "        return self.poison is not None or self.syncing.failed\n",
+        "        return False\n",
         "tests/test_faults.py tests/test_shared_sync.py",
     ),
     Mutant(
@@ -125,7 +125,7 @@ MUTANTS = [
         ENGINE,
         "if self.writers_waiting and not self.lock.others_waiting():",
         "if self.writers_waiting:",
-        "tests/test_processes.py",
+        "tests/test_threads.py",
     ),
     Mutant(
         "pages of lost commits are written again",
@@ -272,7 +272,7 @@ MUTANTS = [
         RELOCATION,
         "            self.sync()\n            watch.check_open()",
         "            watch.check_open()",
-        "tests/test_auto_compaction.py tests/test_crashes_of_compaction.py",
+        "tests/test_auto_compaction.py tests/test_crashes_of_compaction.py states",
     ),
     Mutant(
         "what was tagged during a compaction is dropped",
