@@ -222,7 +222,7 @@ def test_a_transaction_that_writes_over_what_it_spilled(
 def test_a_large_commit_is_synced_before_its_commit_page_is_written(scratch: Scratch) -> None:
     """That page says so, and then recovery looks at nothing else of it."""
     recorder = Recorder()
-    traced = TracedDatabase(scratch.path, recorder, sync=False)
+    traced = TracedDatabase(scratch.path, recorder)
     traced.db[b"large"] = bytes(17 << 20)
     events = [event for event in recorder.events if event[0] in ("write", "sync")]
     last = max(i for i, event in enumerate(events) if event[0] == "write")

@@ -123,9 +123,9 @@ MUTANTS = [
     Mutant(
         "who waits in another process is not let in",
         ENGINE,
-        "if self.writers_waiting and not self.lock.others_waiting():",
-        "if self.writers_waiting:",
-        "tests/test_threads.py",
+        "        if self.lock.wanted():\n",
+        "        if False:\n",
+        "tests/test_threads.py tests/test_processes.py tests/test_file_lock.py",
     ),
     Mutant(
         "pages of lost commits are written again",
