@@ -6,12 +6,20 @@ A few of what `make campaign CAMPAIGN=allocations` tries, some of which were bug
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
 from campaign import fault_library, faults
 
-pytestmark = pytest.mark.slow
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.xfail(
+        sys.version_info >= (3, 12),
+        reason="with CPython 3.12 some failing allocations still crash the interpreter",
+        strict=False,
+    ),
+]
 
 
 @pytest.fixture(scope="module")
